@@ -1,0 +1,6 @@
+//! Network.
+
+use super::Module;
+
+/// The modules of this family, in alphabetical order.
+pub static MODULES: &[Module] = &[];

@@ -1,0 +1,6 @@
+//! Packages and their sources.
+
+use super::Module;
+
+/// The modules of this family, in alphabetical order.
+pub static MODULES: &[Module] = &[];

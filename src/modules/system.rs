@@ -1,0 +1,6 @@
+//! Users, services and settings of the system.
+
+use super::Module;
+
+/// The modules of this family, in alphabetical order.
+pub static MODULES: &[Module] = &[];
