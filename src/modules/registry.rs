@@ -10,6 +10,12 @@ pub struct Module {
     pub kind: Kind,
 }
 
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Module({})", self.spec.name)
+    }
+}
+
 /// What runs a module.
 pub enum Kind {
     /// Probe, plan, apply.
