@@ -189,3 +189,31 @@ fn aliases_cannot_blow_up() {
     assert!(complaint(&"[".repeat(5000)).contains("nested deeper than 128"));
     assert!(complaint(&format!("{}{}", "[".repeat(100), "]".repeat(100))).is_empty());
 }
+
+#[test]
+fn writes_as_pyyaml_does() {
+    use mms::yaml::emit::{Flow, Options, emit};
+    let cases = read_json(&data("emitted.json"));
+    let mut wrong = vec![];
+    for case in cases.as_array().unwrap() {
+        let [value, options, expected] = case.as_array().unwrap().as_slice() else { panic!("{case}") };
+        let number = |name: &str, default| options[name].as_u64().map_or(default, |value| value.try_into().unwrap());
+        let options = Options {
+            indent: number("indent", 2),
+            width: number("width", 80),
+            sort_keys: options["sort_keys"].as_bool().unwrap_or(true),
+            flow: match options["default_flow_style"] {
+                Json::Bool(true) => Flow::Always,
+                Json::Bool(false) => Flow::Never,
+                _ => Flow::Leaves,
+            },
+            explicit_start: options["explicit_start"].as_bool().unwrap_or(false),
+        };
+        let ours = emit(value, &options);
+        if ours != expected.as_str().unwrap() {
+            wrong.push(format!("{value} {options:?}\n--- ours\n{ours}--- PyYAML\n{}", expected.as_str().unwrap()));
+        }
+    }
+    let count = wrong.len();
+    assert!(wrong.is_empty(), "{count} wrong:\n{}", wrong[..count.min(12)].join("\n"));
+}

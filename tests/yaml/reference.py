@@ -75,12 +75,57 @@ def scalars():
     return result
 
 
+TEXTS = """yes no on y n null ~ true 123 0644 0o17 1_000 1:30 1.5 .5 1e3 1e+3 2001-12-14 = << - -- --- ... -a ? ?a : :a a: a:b a#b #a a,b [a]
+{a} a]b &a *a !a @a `a %a >a |a "a" 'a' it's back\slash a{b http://x:80/y größe 日本語 💾""".split()
+TEXTS += ["2001-12-14 10:00:00", "--- a", "... a", "- a", "? a", ": a", "a: b", "a #b", "say \"hi\"", "{{ x }}", "a b", "  a", "a  ", " ", "é: à"]
+TEXTS += ["tab\there", "bell\x07", "nbsp\xa0x", "bom\ufeffx", "line\u2028sep", "nel\x85x", "del\x7f", "nul\x00", "a\u2029\nb"]
+TEXTS += ["", "one\ntwo", "one\n", "\none", "one\n\ntwo\n", "one \ntwo", "one\n two", "a\n\n\nb", "it's\ntwo", "tab\tand\nbreak", "\n", "\r\n", "a\r\nb",
+          "word " * 40, "word " * 40 + "end", "x" * 100 + " " + "y" * 100, "two  spaces " * 12 + "end", "it's a \"long\" one " * 8 + "end",
+          "tab\t and words " * 10 + "end", "tab\t  and  words " * 10 + "end", "x" * 130, "key: " * 30 + "x", "größe " * 20 + "ende", "a long line " * 9 + "\nand another " * 9 + "end"]
+
+
+def emitted():
+    rng = random.Random(11)
+    values = [*TEXTS, 1, -1, 0, 1.0, 0.1, 1e20, 1e-7, 1.5e300, 123456789.125, 1e16, 1e15, 0.0001, 0.00001, True, False, None, [], {}, [[]], [{}], {"a": []}, {"a": {}}]
+    values += [[text] for text in TEXTS] + [{"key": text} for text in TEXTS] + [{text: 1} for text in TEXTS] + [{"a": [text, {"b": text}]} for text in TEXTS]
+    values += [list(range(60)), {f"key{index}": "some text" for index in range(12)}, {"outer": list(range(60))}, [[1, 2], [3, [4, 5]]], [[[["x"]]]],
+               {"services": {"web": {"image": "nginx", "ports": ["80:80", "443:443"], "env": {"A": "yes", "B": 1}}, "db": {"volumes": [{"src": "/a", "dst": "/b"}]}}},
+               [{"a": 1, "b": [1, 2]}, {"c": {"d": [{"e": []}]}}], {"b": 1, "a": 2, "B": 3, "_": 4, "10": 5, "9": 6}]
+
+    def any_value(depth):
+        kind = rng.random()
+        if depth == 0 or kind < 0.4:
+            return rng.choice([*TEXTS, rng.randint(-99, 99), True, None, 1.5])
+        if kind < 0.7:
+            return [any_value(depth - 1) for _ in range(rng.randint(0, 4))]
+        return {rng.choice(TEXTS[:90]): any_value(depth - 1) for _ in range(rng.randint(0, 4))}
+
+    values += [any_value(4) for _ in range(120)]
+    result = []
+    for index, value in enumerate(values):
+        variants = [{"indent": 4, "default_flow_style": False}, {"default_flow_style": None}]
+        variants += [rng.choice([
+            {"indent": 2, "default_flow_style": False, "sort_keys": False},
+            {"indent": 8, "default_flow_style": False, "width": 40},
+            {"indent": 2, "default_flow_style": False, "width": 1000},
+            {"default_flow_style": True, "width": 30},
+            {"default_flow_style": None, "width": 30, "explicit_start": True},
+        ])]
+        for options in variants:
+            # A copy without shared parts: anchors are not written.
+            text = yaml.dump(json.loads(json.dumps(value)), Dumper=yaml.CSafeDumper, allow_unicode=True, **options)
+            result.append([value, options, text])
+    return result
+
+
 def write(path, value):
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def main():
     write(HERE / "scalars.json", scalars())
+    lines = ",\n".join(json.dumps(case, ensure_ascii=True) for case in emitted())
+    (HERE / "emitted.json").write_text(f"[\n{lines}\n]\n")
     for path in sorted((HERE / "documents").glob("*.yml")):
         write(path.with_suffix(".json"), [plain(node) for node in yaml.load_all(path.read_text(), Loader)])
 
