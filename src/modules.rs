@@ -16,7 +16,9 @@ mod outcome;
 mod packages;
 mod registry;
 mod spec;
+pub mod support;
 mod system;
+pub mod validate;
 
 pub use args::Args;
 pub use context::{Context, Gate, Host, Workstation};
