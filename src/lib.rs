@@ -8,6 +8,7 @@ pub mod connection;
 pub mod diagnostic;
 pub mod error;
 pub mod event;
+pub mod facts;
 pub mod modules;
 pub mod playbook;
 pub mod secret;
