@@ -16,6 +16,7 @@ mod outcome;
 mod packages;
 mod registry;
 mod spec;
+pub mod support;
 mod system;
 
 pub use args::Args;
