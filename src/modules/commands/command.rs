@@ -6,6 +6,7 @@
 
 use super::{clock, guard, output, words};
 use crate::connection::Answer;
+use crate::modules::support;
 use crate::modules::{
     Args, Change, Context, Default, Failure, FreeForm, Next, Opt, Rule, Spec, StateModule, Step, Type,
 };
@@ -144,11 +145,7 @@ impl Line {
             return Ok(Self::Text { text: args.text("cmd").to_owned(), shell });
         }
         let words = match args.str("cmd") {
-            Some(line) => words::split(line)
-                .map_err(|error| Failure::new(format!("cannot split the command into words: {error}")))?
-                .into_iter()
-                .map(|word| word.text)
-                .collect(),
+            Some(line) => support::words::split(line)?,
             None => args.strings("argv"),
         };
         if words.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::{guard, output, raw, words};
 use crate::connection::Answer;
+use crate::modules::support;
 use crate::modules::{Args, Change, Context, Failure, FreeForm, Next, Opt, Spec, StateModule, Step, Type};
 use crate::sh;
 use crate::value::Fields;
@@ -30,9 +31,7 @@ pub struct Script;
 impl StateModule for Script {
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let line = args.text("cmd").trim();
-        let split = words::split(line)
-            .map_err(|error| Failure::new(format!("cannot split the script's arguments into words: {error}")))?;
-        let Some(source) = split.first() else { return Err(Failure::new("no script given")) };
+        let (source, arguments) = first_word(line)?;
         if let Some(directory) = args.str("chdir")
             && !directory.starts_with('/')
         {
@@ -47,7 +46,7 @@ impl StateModule for Script {
                 return Ok(Next::Skip(Fields::from_iter([("msg".to_owned(), why.into())])));
             }
         }
-        let path = cx.workstation.find_file("files", &source.text)?;
+        let path = cx.workstation.find_file("files", &source)?;
         let content = cx.workstation.read_file(&path, args.bool("decrypt"))?;
         let mut result = Fields::new();
         if cx.check {
@@ -58,7 +57,7 @@ impl StateModule for Script {
             }
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let script = script(args, &name, line.get(source.end..).unwrap_or_default());
+        let script = script(args, &name, arguments);
         Ok(Next::Action(Change {
             summary: vec![format!("run the script `{}`", output::title(line))],
             diff: vec![],
@@ -77,6 +76,20 @@ impl StateModule for Script {
     ) -> Result<Fields, Failure> {
         raw::result_of(applied)
     }
+}
+
+/// The first word of a line without its quotes, and the rest of the line as it stands.
+fn first_word(line: &str) -> Result<(String, &str), Failure> {
+    let words = support::words::split(line)?;
+    let Some(first) = words.into_iter().next() else { return Err(Failure::new("no script given")) };
+    let ends = line.match_indices(char::is_whitespace).map(|(at, _)| at);
+    let end = ends
+        .into_iter()
+        .find(|at| {
+            line.get(..*at).is_some_and(|start| support::words::split(start).is_ok_and(|words| words.len() == 1))
+        })
+        .unwrap_or(line.len());
+    Ok((first, line.get(end..).unwrap_or_default()))
 }
 
 /// Unlike for `command`, the paths are no patterns and are not looked up from `chdir`.

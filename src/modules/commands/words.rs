@@ -1,54 +1,10 @@
-//! Words of a command line: split by Python's `shlex` rules, and written for a POSIX shell so that the target expands what
-//! Ansible would expand there (`~`, `$VAR`) and nothing else.
+//! Words of a command line, written for a POSIX shell so that the target expands what Ansible would expand there (`~`, `$VAR`,
+//! patterns of paths) and nothing else.
 
 use crate::sh;
 
 /// Variables that a shell has without their being in the environment, where Python would not find them.
 const SHELL_OWN: &[&str] = &["IFS", "OPTIND", "PPID", "PS1", "PS2", "PS4", "LINENO", "_"];
-
-/// A word of a command line and where it stood in the text.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::modules) struct Word {
-    /// The word without quotes.
-    pub text: String,
-    /// One past its last byte in the text it came from, quotes included.
-    pub end: usize,
-}
-
-/// The words of a text by the rules of Python's `shlex.split`. The error is Python's.
-pub(in crate::modules) fn split(text: &str) -> Result<Vec<Word>, &'static str> {
-    let mut words = vec![];
-    let mut word: Option<String> = None;
-    let mut chars = text.char_indices().peekable();
-    let mut quote = None;
-    while let Some((at, c)) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some('"'), '\\') => {
-                let (_, next) = chars.next().ok_or("No closing quotation")?;
-                let word = word.get_or_insert_default();
-                if next != '"' && next != '\\' {
-                    word.push('\\');
-                }
-                word.push(next);
-            }
-            (None, '\\') => word.get_or_insert_default().push(chars.next().ok_or("No escaped character")?.1),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, ' ' | '\t' | '\r' | '\n') => {
-                words.extend(word.take().map(|text| Word { text, end: at }));
-            }
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
-        return Err("No closing quotation");
-    }
-    words.extend(word.map(|word| Word { text: word, end: text.len() }));
-    Ok(words)
-}
 
 /// A shell word that yields the text with a leading `~` or `~user` and every `$VAR` and `${VAR}` of the target's environment
 /// expanded. As in Python, a variable that is not set stays as it is written, and results are not expanded again.
@@ -129,22 +85,8 @@ fn variable(text: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn texts(line: &str) -> Vec<String> {
-        split(line).unwrap().into_iter().map(|word| word.text).collect()
-    }
-
-    #[test]
-    fn splits_as_shlex_does() {
-        assert_eq!(texts("a  'b c' \"d \\\" \\n e\" f\\ g ''"), ["a", "b c", "d \" \\n e", "f g", ""]);
-        assert_eq!(texts("a#b # c\n\td"), ["a#b", "#", "c", "d"]);
-        assert_eq!(split("it's"), Err("No closing quotation"));
-        assert_eq!(split("a \\"), Err("No escaped character"));
-        assert_eq!(split("\"a b\".sh x").unwrap()[0], Word { text: "a b.sh".into(), end: 8 });
-    }
 
     #[test]
     fn expands_what_python_expands() {
