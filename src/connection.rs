@@ -166,6 +166,8 @@ pub enum ConnectionErrorKind {
     Auth,
     /// Logged in, but cannot become the other user (wrong password, not allowed, no such user).
     Become,
+    /// Logged in, but the user to become does not exist.
+    NoSuchUser,
     /// The connection was lost under way; what was running may or may not have finished.
     Lost,
     /// A script ran longer than it may.
@@ -176,6 +178,8 @@ pub enum ConnectionErrorKind {
 pub trait Prompter: Send + Sync {
     /// A yes/no question. `None`: there is nobody to ask.
     fn confirm(&self, question: &str) -> Option<bool>;
+    /// A line of text, echoed or not. `None`: there is nobody to ask.
+    fn line(&self, prompt: &str, echo: bool) -> Option<String>;
     /// A password or passphrase, not echoed. `None`: there is nobody to ask.
     fn password(&self, prompt: &str) -> Option<String>;
 }

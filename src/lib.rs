@@ -6,9 +6,11 @@
 
 pub mod connection;
 pub mod diagnostic;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod fs;
 pub mod modules;
 pub mod playbook;
 pub mod secret;

@@ -10,6 +10,7 @@
 mod args;
 mod commands;
 mod context;
+mod control;
 mod files;
 mod net;
 mod outcome;

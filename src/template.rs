@@ -107,3 +107,8 @@ impl Templar {
         vec![]
     }
 }
+
+/// Whether a condition holds.
+pub fn truth(value: &Value) -> Result<bool> {
+    Ok(value.is_true())
+}

@@ -38,6 +38,7 @@ pub fn find(name: &str) -> Option<&'static Module> {
 
 static FAMILIES: &[&[Module]] = &[
     super::commands::MODULES,
+    super::control::MODULES,
     super::files::MODULES,
     super::net::MODULES,
     super::packages::MODULES,

@@ -11,7 +11,7 @@ use super::{Args, Default, Failure, FreeForm, Opt, Rule, Spec, Type};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::value::{Fields, Value, is_omit};
 
-pub use coerce::{coerce, python_text};
+pub use coerce::{boolean, coerce, python_text};
 pub use kv::{free_form, parse_kv};
 
 /// One thing that is wrong with a task's arguments.

@@ -63,7 +63,7 @@ pub fn get(
     Some(match name {
         "inventory_hostname" => Value::from(host.name.as_str()),
         "inventory_hostname_short" => Value::from(host.name.split('.').next().unwrap_or_default()),
-        "group_names" => host.groups.iter().map(String::as_str).collect(),
+        "group_names" => world.groups_of(host).iter().map(String::as_str).collect(),
         "groups" => Value::from_pairs(
             world
                 .groups
@@ -137,14 +137,16 @@ struct AllHosts {
 impl Object for AllHosts {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let world = self.world.upgrade()?;
-        let host = world.hosts.get(key.as_str()?)?;
-        let scope = TaskScope::new(&world, &self.play, host, None, &Arc::default());
+        let host = world.known_host(key.as_str()?)?;
+        let scope = TaskScope::new(&world, &self.play, &host, None, &Arc::default());
         Some(Value::from_object(OneHost { world, scope: Arc::new(scope) }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let names =
-            self.world.upgrade().map(|world| world.hosts.keys().map(|name| Value::from(name.as_str())).collect());
+        let names = self
+            .world
+            .upgrade()
+            .map(|world| world.all_hosts().iter().map(|host| Value::from(host.name.as_str())).collect());
         Enumerator::Values(names.unwrap_or_default())
     }
 }

@@ -36,7 +36,8 @@ fn text(value: Value) -> Value {
     }
 }
 
-fn boolean(value: &Value) -> Result<bool, String> {
+/// A boolean in any spelling that Ansible accepts.
+pub fn boolean(value: &Value) -> Result<bool, String> {
     let spelled = match value.kind() {
         ValueKind::Bool => return Ok(value.is_true()),
         ValueKind::String => value.as_str().unwrap_or_default().trim().to_lowercase(),

@@ -1,0 +1,167 @@
+//! Runs playbooks: Ansible's linear strategy in meaning, pipelined in time.
+//!
+//! [`Engine::run`] takes plays one after the other ([`play`]), walks their lists of tasks and blocks ([`list`]), runs each task on
+//! its hosts concurrently ([`task`]), and on one host evaluates loop, `when` and arguments ([`item`]) and drives the module through
+//! probe, plan and apply ([`drive`]). Check mode, diff, retries, results, handlers and probing ahead ([`ahead`]) live here and in no
+//! module. It emits [`crate::event::Event`]s and prints nothing.
+
+mod ahead;
+mod builtin;
+mod drive;
+mod evaluate;
+mod handlers;
+mod host;
+mod include;
+mod item;
+mod list;
+mod play;
+mod result;
+mod target;
+mod task;
+mod workstation;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use crate::connection::{Connection, ConnectionError, Prompter, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Sink, Summary};
+use crate::modules::Kind;
+use crate::playbook::{Loader, Playbook};
+use crate::secret::Redactor;
+use crate::template::Templar;
+use crate::vars::World;
+
+pub use host::Host;
+pub use target::TargetDefaults;
+
+/// Makes connections. The real one is `connection::connect`; tests put a scripted one here.
+pub trait Connector: Send + Sync {
+    /// Connects and logs in.
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Connection>, ConnectionError>>;
+}
+
+/// Picks hosts by pattern. Implemented by `inventory`.
+pub trait Hosts: Send + Sync {
+    /// The hosts that a play's pattern matches, `--limit` applied, in order.
+    fn select(&self, pattern: &str) -> Result<Vec<String>>;
+}
+
+/// Opens encrypted files on the workstation.
+pub trait Secrets: Send + Sync {
+    /// The plaintext if the content is an encrypted file, else the content itself.
+    fn open(&self, path: &Path, content: Vec<u8>) -> Result<Vec<u8>>;
+}
+
+/// Everything a run needs, put together by the caller.
+pub struct Parts {
+    /// Hosts, variables and options.
+    pub world: Arc<World>,
+    /// The template engine.
+    pub templar: Templar,
+    /// Reads included files.
+    pub loader: Loader,
+    /// Makes connections.
+    pub connector: Arc<dyn Connector>,
+    /// Picks hosts.
+    pub hosts: Arc<dyn Hosts>,
+    /// Opens vault files.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where events go.
+    pub sink: Arc<dyn Sink>,
+    /// Where secret arguments are registered.
+    pub redactor: Redactor,
+    /// How hosts are reached when their variables do not say.
+    pub target: TargetDefaults,
+    /// Asks the person at the terminal (`pause`).
+    pub prompter: Arc<dyn Prompter>,
+    /// `--start-at-task`.
+    pub start_at: Option<String>,
+    /// `--force-handlers`.
+    pub force_handlers: bool,
+}
+
+/// Runs playbooks on hosts.
+pub struct Engine {
+    parts: Parts,
+    /// Hosts that were touched so far, so that connections and facts outlive a play.
+    hosts: std::sync::Mutex<indexmap::IndexMap<String, Arc<Host>>>,
+    forks: Arc<Semaphore>,
+    changes: ahead::Changes,
+    start_at: std::sync::Mutex<Option<String>>,
+}
+
+impl Engine {
+    /// An engine of these parts.
+    pub fn new(parts: Parts) -> Self {
+        // The template engine reaches other hosts' variables through the world; a second engine of the same world shares it.
+        let _ = parts.world.templar.set(parts.templar.clone());
+        let forks = Arc::new(Semaphore::new(parts.world.options.forks.max(1)));
+        let start_at = std::sync::Mutex::new(parts.start_at.clone());
+        Self { parts, hosts: std::sync::Mutex::default(), forks, changes: ahead::Changes::default(), start_at }
+    }
+
+    /// Runs every play. Failures of tasks are in the summary; an error means that the playbook itself could not be run.
+    /// Connections are closed in every case.
+    pub async fn run(&self, playbook: &Playbook) -> Result<Summary> {
+        let started = std::time::Instant::now();
+        let mut outcome = Ok(());
+        for play in &playbook.plays {
+            outcome = self.run_play(play).await;
+            if outcome.is_err() || self.all_lost() {
+                break;
+            }
+        }
+        if outcome.is_ok()
+            && let Some(name) = self.start_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref()
+        {
+            outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
+        }
+        self.close().await;
+        let hosts: Vec<Arc<Host>> = self.known_hosts();
+        let summary = Summary {
+            hosts: hosts.iter().filter(|host| host.in_play()).map(|host| host.summary()).collect(),
+            duration: started.elapsed(),
+            check: self.parts.world.options.check,
+        };
+        self.parts.sink.emit(Event::Finished(summary.clone()));
+        outcome.map(|()| summary)
+    }
+
+    /// Closes every connection and kills what still runs on the targets. Also for Ctrl-C.
+    pub async fn close(&self) {
+        let hosts = self.known_hosts();
+        futures::future::join_all(hosts.iter().map(|host| host.close())).await;
+    }
+
+    fn known_hosts(&self) -> Vec<Arc<Host>> {
+        self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether no host is left to work on.
+    fn all_lost(&self) -> bool {
+        let hosts: Vec<_> = self.known_hosts().into_iter().filter(|host| host.in_play()).collect();
+        !hosts.is_empty() && hosts.iter().all(|host| host.is_lost())
+    }
+
+    /// The host of a name, made when first used. Names that are not in the inventory are allowed for `delegate_to`.
+    fn host(&self, name: &str) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let host = hosts.entry(name.to_owned()).or_insert_with(|| {
+            let vars = self.parts.world.host(name);
+            Arc::new(Host::new(vars))
+        });
+        Arc::clone(host)
+    }
+}
+
+/// What a whole run ends with.
+pub fn exit_kind(summary: &Summary) -> Option<ErrorKind> {
+    if summary.hosts.iter().any(|host| host.failed > 0) {
+        return Some(ErrorKind::Failed);
+    }
+    summary.hosts.iter().any(|host| host.unreachable).then_some(ErrorKind::Unreachable)
+}

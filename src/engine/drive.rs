@@ -1,0 +1,396 @@
+//! Driving a module on a host: probe, plan, and unless this is a plan, apply.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::host::Host;
+use super::result::Done;
+use super::workstation::TaskWorkstation;
+use super::{Engine, Kind};
+use crate::connection::{Answer, Become, ConnectionError, ConnectionErrorKind, Frame, Shell, Target};
+use crate::event::{Event, Status};
+use crate::modules::{
+    ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
+    Step,
+};
+use crate::playbook::Task;
+use crate::value::{Fields, Value};
+
+/// Why a task did not get a result.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It failed.
+    Failure(Failure),
+    /// The host cannot be reached.
+    Unreachable(ConnectionError),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<ConnectionError> for Trouble {
+    fn from(error: ConnectionError) -> Self {
+        match error.kind {
+            ConnectionErrorKind::Become | ConnectionErrorKind::NoSuchUser | ConnectionErrorKind::TimedOut => {
+                let mut failure = Failure::new(error.message);
+                failure.hints = error.hints;
+                failure.missing = error.kind == ConnectionErrorKind::NoSuchUser;
+                Self::Failure(failure)
+            }
+            _ => Self::Unreachable(error),
+        }
+    }
+}
+
+/// Where and how one task runs.
+#[derive(Clone)]
+pub struct Site {
+    /// The host it runs on.
+    pub host: Arc<Host>,
+    /// The host whose task it is: another one with `delegate_to`.
+    pub owner: Arc<Host>,
+    /// How `host` is reached.
+    pub target: Target,
+    /// Whom to become.
+    pub user: Option<Become>,
+    /// Shell text that exports `environment:`.
+    pub environment: String,
+    /// Whether nothing is to be changed.
+    pub check: bool,
+    /// Whether somebody will look at the diff.
+    pub diff: bool,
+    /// `timeout:`.
+    pub time_limit: Option<Duration>,
+}
+
+impl Site {
+    /// A frame of a script in the task's environment.
+    fn frame(&self, script: &str, stdin: Option<Vec<u8>>) -> Frame {
+        Frame { script: format!("{}{script}", self.environment), stdin, live: None, timeout: self.time_limit }
+    }
+}
+
+impl Engine {
+    pub(super) async fn shell(&self, site: &Site, user: Option<&Become>) -> Result<Arc<dyn Shell>, ConnectionError> {
+        if !site.host.is_connected().await {
+            self.parts.sink.emit(Event::Connecting { host: site.host.name().to_owned() });
+        }
+        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        connection.shell(user).await
+    }
+
+    /// The answer to a probe: the one that was sent ahead, or a fresh one.
+    pub(super) async fn probe(&self, site: &Site, probe: &Probe) -> Result<Answer, Trouble> {
+        let ahead = self
+            .changes
+            .current()
+            .and_then(|mark| site.host.take_ahead(site.user.as_ref(), &site.environment, probe, mark));
+        if let Some(answer) = ahead {
+            return Ok(answer.await?);
+        }
+        let shell = self.shell(site, site.user.as_ref()).await?;
+        Ok(shell.submit(site.frame(&probe.script, probe.stdin.clone())).await?)
+    }
+
+    /// Sends a probe whose answer a later task will ask for, if the shell is open already.
+    pub(super) async fn probe_ahead(&self, site: &Site, probe: Probe) -> Result<(), ConnectionError> {
+        let Some(mark) = self.changes.current() else { return Ok(()) };
+        let shell = self.shell(site, site.user.as_ref()).await?;
+        let frame = site.frame(&probe.script, probe.stdin.clone());
+        site.host.send_ahead(&shell, site.user.as_ref(), &site.environment, probe, mark, frame);
+        Ok(())
+    }
+
+    /// Runs a module with its final arguments.
+    pub(super) async fn drive(
+        &self,
+        task: &Task,
+        site: &Site,
+        workstation: &TaskWorkstation<'_>,
+        args: &Args,
+    ) -> Result<Done, Trouble> {
+        let user = site.user.as_ref().map(|user| user.user.as_str()).or(site.target.user.as_deref());
+        let cx = Context { check: site.check, diff: site.diff, user, workstation };
+        let outcome = match task.module.kind {
+            Kind::State(module) => self.drive_state(module, &cx, site, args).await,
+            Kind::Action(module) => self.drive_action(module, &cx, site, args).await,
+            Kind::Engine => Err(Failure::new(format!("`{}` is not run on a host", task.module_name)).into()),
+        };
+        match outcome {
+            Err(Trouble::Failure(failure)) if site.check && failure.missing && site.host.has_planned() => {
+                Ok(Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg)))
+            }
+            other => other,
+        }
+    }
+
+    async fn drive_state(
+        &self,
+        module: &dyn StateModule,
+        cx: &Context<'_>,
+        site: &Site,
+        args: &Args,
+    ) -> Result<Done, Trouble> {
+        let mut seen = vec![];
+        let (change, action) = loop {
+            match module.plan(cx, args, &seen)? {
+                Next::Probe(probe) => seen.push(self.probe(site, &probe).await?),
+                Next::Ok(fields) => return Ok(Done::new(Status::Ok, fields)),
+                Next::Skip(fields) => {
+                    let mut done = Done::new(Status::Skipped, fields);
+                    done.fields.insert("skipped".into(), Value::from(true));
+                    return Ok(done);
+                }
+                Next::Unknown(why) => return Ok(Done::unknown(why)),
+                Next::Change(change) => break (change, false),
+                Next::Action(change) => break (change, true),
+            }
+        };
+        if site.check {
+            if action {
+                return Ok(Done::unknown("its effect is known only when it is run"));
+            }
+            site.host.plan_change();
+            return Ok(Self::changed(change.result.clone(), change));
+        }
+        let applied = self.apply(site, &change).await?;
+        let fields = module.finish(cx, args, &change, &seen, &applied)?;
+        let changed = fields.get("changed").is_none_or(Value::is_true);
+        let mut done = Self::changed(fields, change);
+        if !changed {
+            done.status = Status::Ok;
+            done.fields.insert("changed".into(), Value::from(false));
+            done.summary.clear();
+        }
+        Ok(done)
+    }
+
+    fn changed(fields: Fields, change: Change) -> Done {
+        let mut done = Done::new(Status::Changed, fields);
+        done.summary = change.summary;
+        done.diff = change.diff;
+        done
+    }
+
+    async fn apply(&self, site: &Site, change: &Change) -> Result<Vec<Answer>, Trouble> {
+        let _changing = self.changes.begin();
+        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        let mut applied = vec![];
+        for step in &change.steps {
+            let answer = match step {
+                Step::Run { script, stdin, live, timeout, check } => {
+                    let mut frame = site.frame(script, stdin.clone());
+                    frame.timeout = timeout.or(frame.timeout);
+                    frame.live = live.then(|| self.live(site));
+                    let answer = connection.shell(site.user.as_ref()).await?.submit(frame).await?;
+                    if *check && !answer.ok() {
+                        return Err(step_failed(&answer).into());
+                    }
+                    answer
+                }
+                Step::Upload { from, script } => {
+                    let script = format!("{}{script}", site.environment);
+                    let answer = connection.send_file(site.user.as_ref(), from, &script).await?;
+                    if !answer.ok() {
+                        return Err(step_failed(&answer).into());
+                    }
+                    answer
+                }
+                Step::Download { script, to } => {
+                    if let Some(dir) = to.parent() {
+                        std::fs::create_dir_all(dir)
+                            .map_err(|error| Failure::new(format!("cannot make `{}`: {error}", dir.display())))?;
+                    }
+                    let script = format!("{}{script}", site.environment);
+                    let answer = connection.receive_file(site.user.as_ref(), &script, to).await?;
+                    if !answer.ok() {
+                        return Err(step_failed(&answer).into());
+                    }
+                    answer
+                }
+            };
+            applied.push(answer);
+        }
+        Ok(applied)
+    }
+
+    /// Where the output of a running command goes: line by line into events.
+    fn live(&self, site: &Site) -> mpsc::UnboundedSender<String> {
+        let (sender, mut lines) = mpsc::unbounded_channel::<String>();
+        let sink = Arc::clone(&self.parts.sink);
+        let host = site.owner.name().to_owned();
+        tokio::spawn(async move {
+            while let Some(line) = lines.recv().await {
+                sink.emit(Event::Live { host: host.clone(), line });
+            }
+        });
+        sender
+    }
+
+    async fn drive_action(
+        &self,
+        module: &dyn ActionModule,
+        cx: &Context<'_>,
+        site: &Site,
+        args: &Args,
+    ) -> Result<Done, Trouble> {
+        let host = ActionHost {
+            engine: self,
+            site,
+            open: AtomicBool::new(false),
+            announced: Mutex::default(),
+            changing: Mutex::default(),
+            lost: Mutex::default(),
+        };
+        let outcome = module.run(cx, args, &host).await;
+        let (summary, diff) = host.announced.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let lost = host.lost.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut done = match outcome {
+            Ok(Outcome::Ok(fields)) => return Ok(Done::new(Status::Ok, fields)),
+            Ok(Outcome::Unknown(why)) => return Ok(Done::unknown(why)),
+            Ok(Outcome::Skipped(fields)) => Done::new(Status::Skipped, fields),
+            Ok(Outcome::Changed(fields)) => Done::new(Status::Changed, fields),
+            Err(failure) => match lost {
+                Some(error) => return Err(Trouble::Unreachable(error)),
+                None => return Err(failure.into()),
+            },
+        };
+        if site.check && done.status == Status::Changed {
+            site.host.plan_change();
+        }
+        done.summary = summary;
+        done.diff = diff;
+        Ok(done)
+    }
+}
+
+/// The failure of a step: what it wrote to stderr, or that it did not end well.
+fn step_failed(answer: &Answer) -> Failure {
+    let stderr = answer.stderr_text();
+    let msg = stderr.trim();
+    Failure::of_answer(if msg.is_empty() { "non-zero return code" } else { msg }, answer)
+}
+
+/// The host as an action module sees it.
+struct ActionHost<'a> {
+    engine: &'a Engine,
+    site: &'a Site,
+    open: AtomicBool,
+    announced: Mutex<(Vec<String>, Vec<Diff>)>,
+    changing: Mutex<Option<super::ahead::Changing>>,
+    lost: Mutex<Option<ConnectionError>>,
+}
+
+impl ActionHost<'_> {
+    fn note<T>(&self, outcome: Result<T, ConnectionError>) -> Result<T, Failure> {
+        outcome.map_err(|error| {
+            let failure = Failure::new(error.message.clone());
+            if matches!(Trouble::from(error.clone()), Trouble::Unreachable(_)) {
+                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            failure
+        })
+    }
+
+    /// The become settings for another user of the host: nobody to become when that is the task's user.
+    fn become_other(&self, user: &str) -> Become {
+        let defaults = &self.engine.parts.target;
+        match &self.site.user {
+            Some(own) => Become { user: user.to_owned(), ..own.clone() },
+            None => Become {
+                method: crate::connection::BecomeMethod::Sudo,
+                user: user.to_owned(),
+                password: defaults.become_password.clone(),
+                executable: None,
+                flags: vec![],
+            },
+        }
+    }
+
+    async fn submit(&self, user: Option<&Become>, mut frame: Frame) -> Result<Answer, Failure> {
+        frame.script = format!("{}{}", self.site.environment, frame.script);
+        frame.timeout = frame.timeout.or(self.site.time_limit);
+        let shell = self.note(self.engine.shell(self.site, user).await)?;
+        self.note(shell.submit(frame).await)
+    }
+
+    fn must_be_open(&self) -> Result<(), Failure> {
+        if self.open.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Failure::new("a module tried to change the host without announcing it")
+            .hint("this is a mistake in mms; please report it"))
+    }
+}
+
+impl ModuleHost for ActionHost<'_> {
+    fn probe(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+        Box::pin(self.submit(self.site.user.as_ref(), script))
+    }
+
+    fn probe_as<'a>(&'a self, user: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move { self.submit(Some(&self.become_other(user)), script).await })
+    }
+
+    fn change<'a>(&'a self, summary: &'a [String], diff: &'a [Diff]) -> BoxFuture<'a, Gate> {
+        {
+            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            announced.0.extend(summary.iter().cloned());
+            announced.1.extend(diff.iter().cloned());
+        }
+        let gate = if self.site.check { Gate::CheckOnly } else { Gate::Go };
+        if gate == Gate::Go && !self.open.swap(true, Ordering::Relaxed) {
+            *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
+        }
+        Box::pin(std::future::ready(gate))
+    }
+
+    fn run(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+        Box::pin(async move {
+            self.must_be_open()?;
+            self.submit(self.site.user.as_ref(), script).await
+        })
+    }
+
+    fn run_as<'a>(&'a self, user: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            self.must_be_open()?;
+            self.submit(Some(&self.become_other(user)), script).await
+        })
+    }
+
+    fn upload<'a>(&'a self, from: &'a Path, script: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async move {
+            self.must_be_open()?;
+            let connection = self.site.host.connection(self.engine.parts.connector.as_ref(), &self.site.target).await;
+            let connection = self.note(connection)?;
+            let script = format!("{}{script}", self.site.environment);
+            self.note(connection.send_file(self.site.user.as_ref(), from, &script).await)
+        })
+    }
+
+    fn progress(&self, line: &str) {
+        self.engine.parts.sink.emit(Event::Live { host: self.site.owner.name().to_owned(), line: line.to_owned() });
+    }
+
+    fn reconnect(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            self.site.host.disconnect().await;
+            let failed = |error: ConnectionError| {
+                let mut failure = Failure::new(error.message);
+                failure.hints = error.hints;
+                failure
+            };
+            let shell = self.engine.shell(self.site, self.site.user.as_ref()).await.map_err(failed)?;
+            shell.submit(Frame::new(":")).await.map(|_| ()).map_err(failed)
+        })
+    }
+}

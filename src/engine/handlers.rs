@@ -1,0 +1,154 @@
+//! Handlers: noted when a task changed something, run at the end of each section of a play and at `meta: flush_handlers`.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Engine;
+use super::ahead::Rest;
+use super::host::{Health, Host};
+use super::play::Batch;
+use super::result::Done;
+use crate::diagnostic::Diagnostic;
+use crate::error::Result;
+use crate::event::{Event, Status};
+use crate::playbook::{Handler, Task, Vars};
+use crate::vars::TaskScope;
+use crate::yaml::Node;
+
+/// A handler that was notified on a host.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    handler: Arc<Handler>,
+    /// False when a plan cannot tell whether the notifying task changes anything.
+    certain: bool,
+}
+
+impl Engine {
+    /// Notes the handlers that a task notifies.
+    pub(super) async fn notify(&self, batch: &Batch, task: &Task, host: &Arc<Host>, scope: &TaskScope, status: Status) {
+        for node in task.gathered(|keywords| &keywords.notify) {
+            let Ok(value) = self.value(node, scope).await else { continue };
+            let names: Vec<String> = match value.kind() {
+                minijinja::value::ValueKind::Seq => {
+                    value.try_iter().map(|names| names.map(|name| name.to_string()).collect()).unwrap_or_default()
+                }
+                _ => vec![value.to_string()],
+            };
+            for name in names {
+                self.notify_name(batch, host, &name, node, status);
+            }
+        }
+    }
+
+    fn notify_name(&self, batch: &Batch, host: &Arc<Host>, name: &str, node: &Node, status: Status) {
+        let handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = |node: &Node| match node.as_str() {
+            Some(text) if !text.contains("{{") => text.to_owned(),
+            _ => self.host_value(batch, host, node).map(|value| value.to_string()).unwrap_or_default(),
+        };
+        let is_named = |handler: &Handler| {
+            let Some(own) = handler.task.keywords.name.as_ref().map(&text) else { return false };
+            let role = handler.task.parent.role().map(|used| used.role.name.as_str());
+            own == name || role.is_some_and(|role| name == format!("{role} : {own}"))
+        };
+        let mut found: Vec<Arc<Handler>> =
+            handlers.iter().filter(|handler| handler.listen.iter().any(|topic| text(topic) == name)).cloned().collect();
+        // Of several handlers of one name the last one is meant, as in Ansible.
+        found.extend(handlers.iter().rev().find(|handler| is_named(handler)).cloned());
+        if found.is_empty() {
+            let names: Vec<String> =
+                handlers.iter().filter_map(|handler| handler.task.keywords.name.as_ref()).map(text).collect();
+            let message = format!("there is no handler `{name}`");
+            let warning =
+                Diagnostic::error(message.clone()).at(&node.span).did_you_mean(name, names.iter().map(String::as_str));
+            let failure = super::evaluate::failure_of(&warning.into());
+            let done = Done::failed(failure);
+            host.set_health(Health::Failed { task: message, result: done.fields.clone() });
+            host.count(Status::Failed);
+            let label = crate::event::TaskLabel {
+                name: format!("notify `{name}`"),
+                role: None,
+                module: "meta".into(),
+                place: node.span.to_string(),
+                handler: true,
+                no_log: false,
+            };
+            let report = done.report(std::time::Duration::ZERO, false);
+            self.parts.sink.emit(Event::TaskFinished { task: Arc::new(label), host: host.name().to_owned(), report });
+            return;
+        }
+        let certain = status == Status::Changed;
+        let mut notified = host.notified.lock().unwrap_or_else(PoisonError::into_inner);
+        for handler in found {
+            match notified.iter_mut().find(|notice| Arc::ptr_eq(&notice.handler, &handler)) {
+                Some(notice) => notice.certain |= certain,
+                None => notified.push(Notice { handler, certain }),
+            }
+        }
+    }
+
+    /// Runs the handlers that were notified on these hosts, in the order they are defined.
+    pub(super) async fn flush_handlers(&self, batch: &Batch, hosts: &[Arc<Host>]) -> Result<()> {
+        let force = self.parts.force_handlers
+            || batch.play.force_handlers.as_ref().is_some_and(|node| node.kind == crate::yaml::Kind::Bool(true));
+        // A handler may notify others; each round runs every handler once, so this ends unless they notify each other for ever.
+        for _ in 0..100 {
+            let handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let mut any = false;
+            for handler in &handlers {
+                any |= self.run_handler(batch, handler, hosts, force).await?;
+            }
+            if !any {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_handler(
+        &self,
+        batch: &Batch,
+        handler: &Arc<Handler>,
+        hosts: &[Arc<Host>],
+        force: bool,
+    ) -> Result<bool> {
+        let mut run = vec![];
+        let mut revived = vec![];
+        for host in hosts {
+            if let (true, failed @ Health::Failed { .. }) = (force, host.health()) {
+                revived.push((Arc::clone(host), failed));
+                host.set_health(Health::Active);
+            }
+            if !host.is_active() {
+                continue;
+            }
+            let notice = {
+                let mut notified = host.notified.lock().unwrap_or_else(PoisonError::into_inner);
+                let index = notified.iter().position(|notice| Arc::ptr_eq(&notice.handler, handler));
+                index.map(|index| notified.remove(index))
+            };
+            match notice {
+                Some(notice) if notice.certain => run.push(Arc::clone(host)),
+                Some(_) => self.report_uncertain(batch, handler, host).await,
+                None => {}
+            }
+        }
+        let outer = Vars::new();
+        let brought = self.run_task(batch, &handler.task, &run, &outer, &Rest::NONE, true).await?;
+        self.run_includes(batch, &handler.task, brought).await?;
+        for (host, health) in revived {
+            if host.is_active() {
+                host.set_health(health);
+            }
+        }
+        Ok(!run.is_empty())
+    }
+
+    async fn report_uncertain(&self, batch: &Batch, handler: &Handler, host: &Arc<Host>) {
+        let scope = self.scope(batch, &handler.task, host);
+        let label = Arc::new(self.label(&handler.task, &scope, true).await);
+        let done = Done::unknown("it runs if a task whose effect is not known yet changes something");
+        host.count(done.status);
+        let report = done.report(std::time::Duration::ZERO, label.no_log);
+        self.parts.sink.emit(Event::TaskFinished { task: label, host: host.name().to_owned(), report });
+    }
+}

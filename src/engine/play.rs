@@ -1,0 +1,233 @@
+//! One play: its hosts, its batches, its variables, and the order of its lists.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::Engine;
+use super::ahead::Rest;
+use super::drive::Trouble;
+use super::host::{Health, Host};
+use super::target::Around;
+use futures::future::BoxFuture;
+
+use crate::diagnostic::Diagnostic;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::playbook::{Handler, Play, Vars, read_vars};
+use crate::value::Value;
+use crate::vars::{PlayVars, TaskScope};
+use crate::yaml::Node;
+
+/// The hosts of a play that are worked on together (`serial`).
+pub struct Batch {
+    /// The play.
+    pub play: Arc<Play>,
+    /// What its tasks share.
+    pub vars: Arc<PlayVars>,
+    /// The hosts.
+    pub hosts: Vec<Arc<Host>>,
+    /// The play's handlers, and those that included roles brought.
+    pub handlers: Mutex<Vec<Arc<Handler>>>,
+}
+
+impl Engine {
+    /// Runs one play.
+    pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<()> {
+        let pattern = self.play_text(&play.hosts, play)?;
+        let names = self.parts.hosts.select(&pattern).map_err(|error| error.at(&play.hosts.span))?;
+        let name = match &play.root.keywords.name {
+            Some(node) => self.play_text(node, play)?,
+            None => pattern.clone(),
+        };
+        let vars = Arc::new(PlayVars {
+            name: name.clone(),
+            vars: Arc::clone(&play.root.keywords.vars),
+            roles: RwLock::new(play.roles.clone()),
+            all_hosts: names.clone(),
+            hosts: RwLock::new(names.clone()),
+            dir: std::path::absolute(&play.dir).unwrap_or_else(|_| play.dir.clone()),
+            gather: play.gather_facts.as_ref().is_none_or(|node| node.kind != crate::yaml::Kind::Bool(false)),
+            ..PlayVars::default()
+        });
+        self.parts.sink.emit(Event::PlayStarted { name, hosts: names.clone(), check: self.parts.world.options.check });
+        if names.is_empty() {
+            let message = format!("no host matches `{pattern}`");
+            self.parts.sink.emit(Event::Warning(Diagnostic::warning(message).at(&play.hosts.span)));
+            return Ok(());
+        }
+        let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
+        for host in &hosts {
+            host.enter_play();
+            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root));
+        }
+        for batch in self.batches(play, &hosts)? {
+            let batch = Batch {
+                play: Arc::clone(play),
+                vars: Arc::clone(&vars),
+                hosts: batch,
+                handlers: Mutex::new(play.handlers.clone()),
+            };
+            self.run_batch(&batch).await?;
+            // As in Ansible, a batch that failed whole ends the play.
+            if batch.hosts.iter().all(|host| host.is_lost()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_batch(&self, batch: &Batch) -> Result<()> {
+        let present: Vec<String> =
+            batch.hosts.iter().filter(|host| !host.is_lost()).map(|host| host.name().to_owned()).collect();
+        *batch.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = present;
+        for host in batch.hosts.iter().filter(|host| host.is_active()) {
+            if let Err(trouble) = self.load_vars_files(batch, host).await {
+                match trouble {
+                    Trouble::Failure(failure) => return Err(Error::user(failure.msg)),
+                    Trouble::Unreachable(error) => self.lose(host, error),
+                }
+            }
+        }
+        let play = &batch.play;
+        let outer = Vars::new();
+        let lists = [&play.pre_tasks, &play.tasks, &play.post_tasks];
+        for (index, list) in lists.into_iter().enumerate() {
+            let rest = lists
+                .get(index + 1)
+                .filter(|_| list.is_empty())
+                .map_or(Rest::NONE, |next| Rest { items: next, outer: None });
+            self.run_list(batch, list, &batch.hosts, &outer, &rest).await?;
+            self.flush_handlers(batch, &batch.hosts).await?;
+            self.note_active(batch);
+        }
+        Ok(())
+    }
+
+    fn note_active(&self, batch: &Batch) {
+        let lost: Vec<String> =
+            batch.hosts.iter().filter(|host| host.is_lost()).map(|host| host.name().to_owned()).collect();
+        batch.vars.hosts.write().unwrap_or_else(PoisonError::into_inner).retain(|name| !lost.contains(name));
+    }
+
+    pub(super) fn lose(&self, host: &Host, error: crate::connection::ConnectionError) {
+        host.set_health(Health::Unreachable);
+        host.count_unreachable();
+        self.parts.sink.emit(Event::Unreachable {
+            host: host.name().to_owned(),
+            message: error.message,
+            hints: error.hints,
+        });
+    }
+
+    /// Text of the play that may use extra variables and the play's own.
+    fn play_text(&self, node: &Node, play: &Play) -> Result<String> {
+        let vars = Arc::new(PlayVars {
+            vars: Arc::clone(&play.root.keywords.vars),
+            dir: play.dir.clone(),
+            ..PlayVars::default()
+        });
+        let scope =
+            TaskScope::new(&self.parts.world, &vars, &self.parts.world.host("localhost"), None, &Arc::default());
+        let value = self.parts.templar.node(node, &Self::dynamic(&scope))?;
+        Ok(match value.kind() {
+            minijinja::value::ValueKind::Seq => {
+                let items = value.try_iter().map(|items| items.map(|item| item.to_string()).collect::<Vec<_>>());
+                items.unwrap_or_default().join(",")
+            }
+            _ => value.to_string(),
+        })
+    }
+
+    fn batches(&self, play: &Play, hosts: &[Arc<Host>]) -> Result<Vec<Vec<Arc<Host>>>> {
+        let mut sizes = vec![];
+        for node in &play.serial {
+            let text = self.play_text(node, play)?;
+            let wrong = || {
+                Error::user(format!("`{text}` is not a batch size"))
+                    .at(&node.span)
+                    .hint("a number of hosts, or a percentage like `30%`")
+            };
+            let size = match text.trim().strip_suffix('%') {
+                Some(percent) => {
+                    let percent: usize = percent.trim().parse().map_err(|_| wrong())?;
+                    (hosts.len() * percent / 100).max(1)
+                }
+                None => text.trim().parse().map_err(|_| wrong())?,
+            };
+            sizes.push(if size == 0 { hosts.len() } else { size });
+        }
+        if sizes.is_empty() {
+            return Ok(vec![hosts.to_vec()]);
+        }
+        let mut batches = vec![];
+        let mut left = hosts;
+        let mut turn = 0;
+        while !left.is_empty() {
+            let size = sizes.get(turn.min(sizes.len() - 1)).copied().unwrap_or(left.len()).min(left.len());
+            let (batch, others) = left.split_at(size);
+            batches.push(batch.to_vec());
+            left = others;
+            turn += 1;
+        }
+        Ok(batches)
+    }
+
+    /// `vars_files:` of a host. An entry that is a list gives the first of its files that exists.
+    async fn load_vars_files(&self, batch: &Batch, host: &Arc<Host>) -> Result<(), Trouble> {
+        let mut files: Vec<Arc<Vars>> = vec![];
+        for node in &batch.play.vars_files {
+            let scope = TaskScope::new(&self.parts.world, &batch.vars, &host.vars, None, &Arc::default());
+            let value = self.value(node, &scope).await?;
+            let names: Vec<String> = match value.kind() {
+                minijinja::value::ValueKind::Seq => {
+                    value.try_iter().map(|items| items.map(|item| item.to_string()).collect()).unwrap_or_default()
+                }
+                _ => vec![value.to_string()],
+            };
+            let found = names.iter().map(|name| batch.play.dir.join(name)).find(|path| path.is_file());
+            let Some(path) = found else {
+                let error = Error::user(format!("there is no variables file `{}`", names.join("`, `"))).at(&node.span);
+                return Err(Trouble::Failure(super::evaluate::failure_of(&error)));
+            };
+            let read = self.parts.loader.files().yaml(&path).and_then(|node| read_vars(&node));
+            let vars = read.map_err(|error| Trouble::Failure(super::evaluate::failure_of(&error)))?;
+            files.insert(0, Arc::new(vars));
+            let mut all = batch.vars.vars_files.write().unwrap_or_else(PoisonError::into_inner);
+            all.insert(host.name().to_owned(), files.clone());
+        }
+        Ok(())
+    }
+
+    /// Gathers the facts of a host, as the play's own user.
+    pub(super) fn gather_facts<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(self.gather(host))
+    }
+
+    async fn gather(&self, host: &Arc<Host>) -> Result<(), Trouble> {
+        let (play, root) = host.facts_from().unwrap_or_default();
+        // Without the play's variables facts could ask for facts.
+        let quiet = Arc::new(PlayVars { gather: false, vars: Arc::clone(&play.vars), ..PlayVars::default() });
+        let scope = TaskScope::new(&self.parts.world, &quiet, &host.vars, None, &Arc::default());
+        let site = match &root {
+            Some(root) => self.site(Around::Parent(root), &scope, host, &quiet).await?,
+            None => {
+                let parent = Arc::new(crate::playbook::Parent {
+                    kind: crate::playbook::ParentKind::Play,
+                    keywords: crate::playbook::Keywords::default(),
+                    up: None,
+                });
+                self.site(Around::Parent(&parent), &scope, host, &quiet).await?
+            }
+        };
+        let probe = crate::facts::probe(&crate::facts::Request::default())?;
+        let answer = self.probe(&site, &probe).await?;
+        let facts = crate::facts::parse(&answer)?;
+        host.vars.add_facts(facts, true);
+        Ok(())
+    }
+
+    /// The value of a template with the variables of a host and no task.
+    pub(super) fn host_value(&self, batch: &Batch, host: &Arc<Host>, node: &Node) -> Result<Value> {
+        let scope = TaskScope::new(&self.parts.world, &batch.vars, &host.vars, None, &Arc::default());
+        self.parts.templar.node(node, &Self::dynamic(&scope))
+    }
+}

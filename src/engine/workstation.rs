@@ -1,0 +1,88 @@
+//! What a module sees of the workstation: local files searched as Ansible does, templates, facts and variables.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Engine;
+use super::evaluate::failure_of;
+use super::include::task_dir;
+use crate::diagnostic::Source;
+use crate::modules::{Failure, Workstation};
+use crate::playbook::{Parent, ParentKind, Task};
+use crate::template::FileOptions;
+use crate::value::Value;
+use crate::vars::{PlayVars, TaskScope};
+
+/// The workstation for one task.
+pub struct TaskWorkstation<'a> {
+    engine: &'a Engine,
+    task: &'a Task,
+    scope: TaskScope,
+    play: &'a Arc<PlayVars>,
+}
+
+impl<'a> TaskWorkstation<'a> {
+    /// The workstation for a task with these variables.
+    pub fn new(engine: &'a Engine, task: &'a Task, scope: TaskScope, play: &'a Arc<PlayVars>) -> Self {
+        Self { engine, task, scope, play }
+    }
+}
+
+/// Where a local file may be: in each role around the task, beside its file, beside the playbook; first under `dir`, then directly.
+pub fn search_paths(parent: &Arc<Parent>, playbook_dir: &Path, dir: &str) -> Vec<PathBuf> {
+    let mut bases: Vec<PathBuf> = parent
+        .chain()
+        .filter_map(|outer| match &outer.kind {
+            ParentKind::Role(used) => Some(used.role.path.clone()),
+            _ => None,
+        })
+        .collect();
+    bases.push(task_dir(parent, playbook_dir));
+    bases.push(playbook_dir.to_path_buf());
+    bases.into_iter().flat_map(|base| [base.join(dir), base]).collect()
+}
+
+impl Workstation for TaskWorkstation<'_> {
+    fn find_file(&self, dir: &str, name: &str) -> Result<PathBuf, Failure> {
+        let path = crate::fs::expand_home(name);
+        if path.is_absolute() {
+            return if path.exists() {
+                Ok(path)
+            } else {
+                Err(Failure::new(format!("there is no local file `{name}`")))
+            };
+        }
+        let places = search_paths(&self.task.parent, &self.play.dir, dir);
+        places.iter().map(|place| place.join(&path)).find(|path| path.exists()).ok_or_else(|| {
+            let files = self.engine.parts.loader.files();
+            let looked = places.iter().map(|place| format!("`{}`", files.shown(place))).collect::<Vec<_>>().join(", ");
+            Failure::new(format!("there is no local file `{name}`")).hint(format!("looked in {looked}"))
+        })
+    }
+
+    fn read_file(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, Failure> {
+        let content =
+            std::fs::read(path).map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))?;
+        if !decrypt {
+            return Ok(content);
+        }
+        self.engine.parts.secrets.open(path, content).map_err(|error| failure_of(&error))
+    }
+
+    fn render_file(&self, path: &Path, options: &FileOptions) -> Result<Value, Failure> {
+        let content = self.read_file(path, true)?;
+        let text =
+            String::from_utf8(content).map_err(|_| Failure::new(format!("`{}` is not UTF-8 text", path.display())))?;
+        let source = Source::new(self.engine.parts.loader.files().shown(path), text);
+        let scope = Engine::dynamic(&self.scope);
+        self.engine.parts.templar.file(&source, options, &scope).map_err(|error| failure_of(&error))
+    }
+
+    fn fact(&self, name: &str) -> Value {
+        self.scope.host().fact(name).unwrap_or(Value::UNDEFINED)
+    }
+
+    fn variable(&self, name: &str) -> Result<Option<Value>, Failure> {
+        self.engine.parts.templar.variable(name, &Engine::dynamic(&self.scope)).map_err(|error| failure_of(&error))
+    }
+}
