@@ -185,6 +185,9 @@ impl<'a> Composer<'a> {
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             self.widen_to_block_header(&mut span);
         }
+        if matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
+            self.cut_after_quote(&mut span);
+        }
         let as_text = || Kind::Str(text.into());
         let kind = match tag {
             AppliedTag::None if plain => scalar::resolve(text),
@@ -220,6 +223,25 @@ impl<'a> Composer<'a> {
     }
 
     /// The parser reports a block scalar from its first line on; the `|` or `>` belongs to it.
+    /// The parser's mark for the end of a quoted scalar stands behind the white space and the comment that follow it.
+    fn cut_after_quote(&self, span: &mut Span) {
+        let text = self.source.text.as_bytes();
+        let Some(quote) = text.get(span.start).copied() else { return };
+        let mut at = span.start + 1;
+        while at < span.end {
+            match text.get(at) {
+                Some(b'\\') if quote == b'"' => at += 1,
+                Some(byte) if *byte == quote && quote == b'\'' && text.get(at + 1) == Some(&quote) => at += 1,
+                Some(byte) if *byte == quote => {
+                    span.end = at + 1;
+                    return;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+
     fn widen_to_block_header(&self, span: &mut Span) {
         let before = self.source.text.get(..span.start).unwrap_or_default();
         if let Some(at) =

@@ -1,0 +1,191 @@
+//! Private keys, and opening what is encrypted to them.
+//!
+//! Identities are read when the first secret is opened, so that a run without secrets asks for no passphrase. They live on a
+//! thread of their own: a passphrase is asked for once, and age's identities cannot be shared between threads.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use age::secrecy::SecretString;
+use age::{Callbacks, Identity};
+use zeroize::Zeroizing;
+
+use crate::connection::Prompter;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where a private key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentitySource {
+    /// A file with age identities (also one encrypted with a passphrase) or an SSH private key.
+    pub path: PathBuf,
+    /// How the user named it: `--identity`, `MMS_AGE_IDENTITY`, `mms.toml`.
+    pub from: String,
+}
+
+type Opened = Result<Zeroizing<Vec<u8>>>;
+
+struct Request {
+    content: Vec<u8>,
+    reply: mpsc::Sender<Opened>,
+}
+
+/// Opens secrets. Clones share the keys.
+#[derive(Clone)]
+pub struct Keyring {
+    sources: Arc<Vec<IdentitySource>>,
+    prompter: Arc<dyn Prompter>,
+    worker: Arc<Mutex<Option<mpsc::Sender<Request>>>>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({} sources)", self.sources.len())
+    }
+}
+
+impl Keyring {
+    /// A keyring of these sources; nothing is read yet.
+    pub fn new(sources: Vec<IdentitySource>, prompter: Arc<dyn Prompter>) -> Self {
+        Self { sources: Arc::new(sources), prompter, worker: Arc::default() }
+    }
+
+    /// Opens an age file, armored or binary.
+    ///
+    /// # Errors
+    /// When there is no identity, none of them fits, a passphrase is wrong, or the content is damaged.
+    pub fn open(&self, content: &[u8]) -> Opened {
+        let (reply, answer) = mpsc::channel();
+        let gone = || Error::internal("the thread that holds the private keys is gone");
+        {
+            let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+            let sender = worker.get_or_insert_with(|| self.start());
+            sender.send(Request { content: content.to_vec(), reply }).map_err(|_| gone())?;
+        }
+        answer.recv().map_err(|_| gone())?
+    }
+
+    fn start(&self) -> mpsc::Sender<Request> {
+        let (sender, requests) = mpsc::channel::<Request>();
+        let keyring = self.clone();
+        std::thread::spawn(move || {
+            let identities = keyring.load();
+            for request in requests {
+                let opened = match &identities {
+                    Ok(identities) => decrypt(&request.content, identities),
+                    Err(error) => Err(error.clone()),
+                };
+                // The one who asked may have given up.
+                let _ = request.reply.send(opened);
+            }
+        });
+        sender
+    }
+
+    fn load(&self) -> Result<Vec<Box<dyn Identity>>> {
+        let mut identities: Vec<Box<dyn Identity>> = vec![];
+        let mut missing = vec![];
+        for source in self.sources.iter() {
+            match std::fs::read(&source.path) {
+                Ok(content) => identities.extend(self.read(&source.path, Zeroizing::new(content))?),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    missing.push(format!("`{}` ({}) does not exist", source.path.display(), source.from));
+                }
+                Err(error) => {
+                    return Err(vault_error(format!("cannot read the identity `{}`: {error}", source.path.display())));
+                }
+            }
+        }
+        if identities.is_empty() {
+            let why = if missing.is_empty() { "none is configured".to_owned() } else { missing.join(", ") };
+            return Err(vault_error(format!("there is no identity to open the vault with: {why}"))
+                .hint("name one with `--identity FILE`, `MMS_AGE_IDENTITY`, or `vault.identities` in mms.toml")
+                .hint("`mms vault init` makes one for a new project"));
+        }
+        Ok(identities)
+    }
+
+    fn read(&self, path: &Path, content: Zeroizing<Vec<u8>>) -> Result<Vec<Box<dyn Identity>>> {
+        let name = path.display().to_string();
+        let wrong = |what: String| vault_error(format!("the identity `{name}` cannot be used: {what}"));
+        let callbacks = Ask { prompter: Arc::clone(&self.prompter), name: name.clone() };
+        if content.starts_with(b"-----BEGIN") && content.windows(11).any(|window| window == b"PRIVATE KEY") {
+            let identity = age::ssh::Identity::from_buffer(&content[..], Some(name.clone()))
+                .map_err(|error| wrong(error.to_string()))?;
+            if let age::ssh::Identity::Unsupported(_) = identity {
+                return Err(wrong("age knows only ed25519 and RSA keys of SSH".into()));
+            }
+            return Ok(vec![Box::new(identity.with_callbacks(callbacks))]);
+        }
+        if is_age(&content) {
+            return self.read_encrypted(&name, &content, &callbacks);
+        }
+        let file = age::IdentityFile::from_buffer(&content[..]).map_err(|error| wrong(error.to_string()))?;
+        file.with_callbacks(callbacks).into_identities().map_err(|error| wrong(error.to_string()))
+    }
+
+    /// A file of identities that is itself encrypted with a passphrase.
+    fn read_encrypted(&self, name: &str, content: &[u8], callbacks: &Ask) -> Result<Vec<Box<dyn Identity>>> {
+        let wrong = |what: String| vault_error(format!("the identity `{name}` cannot be used: {what}"));
+        let Some(passphrase) = callbacks.request_passphrase(&format!("passphrase of `{name}`")) else {
+            return Err(wrong("it is encrypted and there is no terminal to ask for its passphrase".into()));
+        };
+        let mut identity = age::scrypt::Identity::new(passphrase);
+        identity.set_max_work_factor(22);
+        let plain = decrypt_with(content, std::iter::once(&identity as &dyn Identity))
+            .map_err(|error| wrong(error.to_string()))?;
+        let file = age::IdentityFile::from_buffer(&plain[..]).map_err(|error| wrong(error.to_string()))?;
+        file.with_callbacks(callbacks.clone()).into_identities().map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// Whether the content starts like an age file.
+pub fn is_age(content: &[u8]) -> bool {
+    content.starts_with(b"age-encryption.org/")
+        || content.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+}
+
+fn decrypt(content: &[u8], identities: &[Box<dyn Identity>]) -> Opened {
+    decrypt_with(content, identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
+        age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this secret")
+            .hint("it was encrypted for other recipients; ask one of their owners to add you"),
+        other => vault_error(format!("the secret cannot be opened: {other}")),
+    })
+}
+
+fn decrypt_with<'a>(
+    content: &[u8],
+    identities: impl Iterator<Item = &'a dyn Identity>,
+) -> Result<Zeroizing<Vec<u8>>, age::DecryptError> {
+    let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(content.trim_ascii_start()))?;
+    let mut plain = Zeroizing::new(vec![]);
+    decryptor.decrypt(identities)?.read_to_end(&mut plain)?;
+    Ok(plain)
+}
+
+fn vault_error(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Vault, message)
+}
+
+/// Asks for passphrases.
+#[derive(Clone)]
+struct Ask {
+    prompter: Arc<dyn Prompter>,
+    name: String,
+}
+
+impl Callbacks for Ask {
+    fn display_message(&self, _message: &str) {}
+
+    fn confirm(&self, message: &str, _yes: &str, _no: Option<&str>) -> Option<bool> {
+        self.prompter.confirm(message)
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        self.prompter.line(description, true)
+    }
+
+    fn request_passphrase(&self, _description: &str) -> Option<SecretString> {
+        self.prompter.password(&format!("passphrase of `{}`", self.name)).map(SecretString::from)
+    }
+}
