@@ -169,7 +169,7 @@ fn decide(args: &Args, request: &Request, found: &Installed) -> Work {
                 }
                 Want::Glob(glob) if found.has_glob(glob) => remove.push(text),
                 _ if has == Some(true) => remove.push(text),
-                _ if found.tool == Some(Tool::Dnf4) => work.notes.push(format!("no package matched: {text}")),
+                _ if found.tool == Some(Tool::Dnf4) => work.notes.push(format!("No match for argument: {text}")),
                 _ => {}
             },
             State::Present | State::Latest => {
