@@ -18,6 +18,7 @@ mod registry;
 mod spec;
 pub mod support;
 mod system;
+pub mod validate;
 
 pub use args::Args;
 pub use context::{Context, Gate, Host, Workstation};
