@@ -1,8 +1,9 @@
 //! Users, services and settings of the system.
 
 mod setup;
+mod systemd;
 
 use super::Module;
 
 /// The modules of this family, in alphabetical order.
-pub static MODULES: &[Module] = &[setup::MODULE];
+pub static MODULES: &[Module] = &[setup::MODULE, systemd::SERVICE, systemd::MODULE];
