@@ -1,15 +1,25 @@
 //! Users, services and settings of the system.
 
 mod accounts;
+mod authorized_key;
 mod getent;
 mod group;
 mod output;
 mod setup;
+mod sysctl;
 mod systemd;
 mod user;
 
 use super::Module;
 
 /// The modules of this family, in alphabetical order.
-pub static MODULES: &[Module] =
-    &[getent::MODULE, group::MODULE, systemd::SERVICE, setup::MODULE, systemd::MODULE, user::MODULE];
+pub static MODULES: &[Module] = &[
+    authorized_key::MODULE,
+    getent::MODULE,
+    group::MODULE,
+    systemd::SERVICE,
+    setup::MODULE,
+    sysctl::MODULE,
+    systemd::MODULE,
+    user::MODULE,
+];
