@@ -4,6 +4,7 @@ mod accounts;
 mod authorized_key;
 mod getent;
 mod group;
+mod mount;
 mod output;
 mod setup;
 mod sysctl;
@@ -17,6 +18,7 @@ pub static MODULES: &[Module] = &[
     authorized_key::MODULE,
     getent::MODULE,
     group::MODULE,
+    mount::MODULE,
     systemd::SERVICE,
     setup::MODULE,
     sysctl::MODULE,
