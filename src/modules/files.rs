@@ -1,6 +1,17 @@
 //! Files and their content.
 
-use super::Module;
+mod blockinfile;
+mod edit;
+mod ini_file;
+mod lineinfile;
+mod replace;
+
+use super::{Kind, Module};
 
 /// The modules of this family, in alphabetical order.
-pub static MODULES: &[Module] = &[];
+pub static MODULES: &[Module] = &[
+    Module { spec: &blockinfile::SPEC, kind: Kind::State(&blockinfile::Blockinfile) },
+    Module { spec: &ini_file::SPEC, kind: Kind::State(&ini_file::IniFile) },
+    Module { spec: &lineinfile::SPEC, kind: Kind::State(&lineinfile::Lineinfile) },
+    Module { spec: &replace::SPEC, kind: Kind::State(&replace::Replace) },
+];

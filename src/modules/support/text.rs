@@ -41,6 +41,22 @@ pub fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
+/// Lines with their endings, as Python's `splitlines` on bytes gives them: `\n`, `\r` and `\r\n` end a line.
+pub fn splitlines(text: &str) -> Vec<&str> {
+    let mut lines = vec![];
+    let mut rest = text;
+    while let Some(at) = rest.find(['\n', '\r']) {
+        let end = if rest[at..].starts_with("\r\n") { at + 2 } else { at + 1 };
+        let (line, after) = rest.split_at(end);
+        lines.push(line);
+        rest = after;
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
 /// A line without its ending (`\n`, `\r\n` or several).
 pub fn chomp(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n'])

@@ -27,12 +27,25 @@ pub struct Write<'a> {
     pub validate: Option<&'a str>,
     /// Whether to write in place when the file cannot be renamed over.
     pub unsafe_writes: bool,
+    /// Whether missing directories above it are made.
+    pub make_parents: bool,
+}
+
+/// The step that sets the attributes of something that is there, and prints what is there afterwards.
+pub fn attributes_step(path: &str, attrs: &Plan) -> Step {
+    let script = format!(
+        "{PRELUDE}p={}; d=\n{}{}mms_look\nprintf '\\0'\n",
+        sh::quote(&plain(path)),
+        attrs.script("\"$p\""),
+        attrs.script_last("\"$p\""),
+    );
+    Step::Run { script, stdin: None, live: false, timeout: None, check: false }
 }
 
 impl<'a> Write<'a> {
     /// A write with nothing special.
     pub fn new(before: &'a FileState, attrs: &'a Plan) -> Self {
-        Self { before, follow: true, attrs, backup: false, validate: None, unsafe_writes: false }
+        Self { before, follow: true, attrs, backup: false, validate: None, unsafe_writes: false, make_parents: false }
     }
 
     /// The step that writes this content. Its answer is read by [`super::result::finish`].
@@ -48,11 +61,15 @@ impl<'a> Write<'a> {
         let existing = if self.follow { self.before.stat.as_ref() } else { self.before.lstat.as_ref() };
         let existing = existing.filter(|_| self.follow || !self.before.is_link());
         let mut script = format!(
-            "{PRELUDE}umask 077\np={}; d={}\n{}",
+            "{PRELUDE}p={}; d={}\n{}",
             sh::quote(&plain(target)),
             sh::quote(&plain(path::parent(target))),
             self.guard()
         );
+        if self.make_parents && existing.is_none() {
+            script.push_str("mkdir -p -- \"$d\" || exit 1\n");
+        }
+        script.push_str("umask 077\n");
         script.push_str("t=$(mktemp \"$d/.mms.XXXXXX\") || exit 1\ntrap 'rm -f -- \"$t\"' EXIT\n");
         script.push_str(&format!("{fill} || exit 1\n"));
         if let Some(command) = self.validate {

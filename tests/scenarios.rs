@@ -1,0 +1,122 @@
+//! Runs the stories of `tests/scenarios/` for real, in a temporary directory, with every shell this machine has (the system's
+//! own, bash, and BusyBox with nothing but its own tools).
+//!
+//! A story is a list of
+//! - `sh:` a script in the directory, which must succeed;
+//! - `MODULE: {arguments}` with `want:` (fields of the result, `changed` among them) or `fails:` (part of the message). In arguments and
+//!   wants `{dir}` is the directory. A task that changes something says so in check mode first, without changing
+//!   anything, and is not to change anything the second time, unless `again: true`;
+//! - `files:` paths and their content (null: not there).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "modules/runner.rs"]
+mod runner;
+
+use std::path::Path;
+
+use runner::{Runner, holds, yaml_files};
+use serde_json::Value as Json;
+
+fn shells(scratch: &Path) -> Vec<(String, Runner)> {
+    let files = scratch.join("local");
+    let path = std::env::var("PATH").unwrap();
+    let mut shells = vec![];
+    for shell in ["/bin/sh", "/bin/bash"] {
+        if Path::new(shell).exists() {
+            let runner = Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone() };
+            shells.push((shell.to_owned(), runner));
+        }
+    }
+    for busybox in ["/bin/busybox", "/usr/bin/busybox"] {
+        if !Path::new(busybox).exists() {
+            continue;
+        }
+        let applets = scratch.join("applets");
+        std::fs::create_dir(&applets).unwrap();
+        let list = std::process::Command::new(busybox).arg("--list").output().unwrap();
+        for applet in String::from_utf8(list.stdout).unwrap().lines() {
+            std::os::unix::fs::symlink(busybox, applets.join(applet)).unwrap();
+        }
+        let shell = vec![busybox.to_owned(), "sh".to_owned()];
+        shells
+            .push(("busybox".to_owned(), Runner { shell, path: applets.display().to_string(), files: files.clone() }));
+        break;
+    }
+    shells
+}
+
+fn replace_dir(json: &Json, dir: &str) -> Json {
+    serde_json::from_str(&json.to_string().replace("{dir}", dir)).unwrap()
+}
+
+fn tree(dir: &Path) -> String {
+    let script = "find . -exec stat -c '%n %a %u %g %s %Y %F' {} + | sort; find . -type f -exec sha1sum {} + | sort";
+    let output = std::process::Command::new("sh").arg("-c").arg(script).current_dir(dir).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn play(runner: &Runner, story: &[Json], dir: &Path, tell: &str) {
+    for (number, entry) in story.iter().enumerate() {
+        let place = format!("{tell} entry {}", number + 1);
+        let entry = replace_dir(entry, &dir.display().to_string());
+        for (key, value) in entry.as_object().unwrap() {
+            match key.as_str() {
+                "sh" => {
+                    let script = format!("set -e\ncd '{}'\n{}", dir.display(), value.as_str().unwrap());
+                    let answer = runner.script(&script, None);
+                    assert!(answer.ok(), "{place}: {}{}", answer.stdout_text(), answer.stderr_text());
+                }
+                "files" => {
+                    for (name, content) in value.as_object().unwrap() {
+                        let found = std::fs::read(dir.join(name)).ok();
+                        let found = found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                        assert_eq!(found.as_deref(), content.as_str(), "{place}: {name}");
+                    }
+                }
+                "want" | "fails" | "again" => {}
+                module => act(runner, module, value, &entry, dir, &place),
+            }
+        }
+    }
+}
+
+fn act(runner: &Runner, module: &str, args: &Json, entry: &Json, dir: &Path, place: &str) {
+    let before = tree(dir);
+    let planned = runner.run(module, args, true);
+    assert_eq!(before, tree(dir), "{place}: a plan changed something");
+    let done = runner.run(module, args, false);
+    if let Some(text) = entry.get("fails").and_then(Json::as_str) {
+        let failure = done.expect_err(&format!("{place}: it was to fail"));
+        assert!(failure.msg.contains(text), "{place}: {} {:?}", failure.msg, failure.fields);
+        return;
+    }
+    let done = done.unwrap_or_else(|failure| panic!("{place}: {failure:?}"));
+    assert_eq!(planned.unwrap().changed, done.changed, "{place}: the plan said something else");
+    let (got, want) = (done.json(), entry.get("want").cloned().unwrap_or_default());
+    assert!(want.is_null() || holds(&want, &got), "{place}:\nwant {want:#}\ngot {got:#}");
+    if done.changed {
+        assert!(!done.summary.is_empty(), "{place}: no summary");
+    }
+    if done.changed && entry.get("again").is_none() {
+        let again = runner.run(module, args, false).unwrap_or_else(|failure| panic!("{place} again: {failure:?}"));
+        assert!(!again.changed, "{place}: the second run changed {:?}", again.summary);
+    }
+}
+
+#[test]
+fn stories_are_true() {
+    let mut told = 0;
+    for file in yaml_files(Path::new("tests/scenarios")) {
+        let scratch = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let story: Json = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for (name, runner) in shells(scratch.path()) {
+            let dir = scratch.path().join(format!("it {}", name.replace('/', "")));
+            std::fs::create_dir(&dir).unwrap();
+            let runner = Runner { files: dir.clone(), ..runner };
+            play(&runner, story.as_array().unwrap(), &dir, &format!("{} in {name}", file.display()));
+            told += 1;
+        }
+    }
+    assert!(told > 0);
+}
