@@ -104,7 +104,7 @@ impl Stream {
         while let Some(frame) = expected.get_mut(self.frame) {
             let mark = if self.inside { &frame.marks.end } else { &frame.marks.begin };
             let Some(at) = memmem::find(&self.pending, mark.as_bytes()) else {
-                let keep = self.pending.len().min(mark.len() - 1);
+                let keep = overlap(&self.pending, mark.as_bytes());
                 let rest = self.pending.split_off(self.pending.len() - keep);
                 let known = std::mem::replace(&mut self.pending, rest);
                 if self.inside {
@@ -163,6 +163,12 @@ impl Stream {
         self.inside = false;
         self.frame += 1;
     }
+}
+
+/// How many bytes at the end of the text are the start of the mark.
+fn overlap(text: &[u8], mark: &[u8]) -> usize {
+    let longest = text.len().min(mark.len() - 1);
+    (0..=longest).rev().find(|length| text.ends_with(&mark[..*length])).unwrap_or(0)
 }
 
 #[cfg(test)]
