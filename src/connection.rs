@@ -1,5 +1,18 @@
 //! Talking to a target: one connection per host, one persistent POSIX `sh` per (host, become user), frames in program
 //! order. Knows nothing of playbooks.
+//!
+//! [`connect`] gives a [`Connection`]. What carries it is a `Transport` (`local`, `ssh`) that starts processes whose stdin, stdout
+//! and stderr are byte streams; everything above (`session`, `shell`, `escalate`, `transfer`) is the same for both. The
+//! environment of a shell is that of a login without a terminal; no locale is set, so a script whose output is parsed
+//! sets `LC_ALL` itself.
+
+mod escalate;
+pub mod fake;
+mod local;
+mod process;
+mod session;
+mod shell;
+mod transfer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -164,14 +177,34 @@ pub enum ConnectionErrorKind {
     HostKey,
     /// No way to log in was accepted.
     Auth,
-    /// Logged in, but cannot become the other user (wrong password, not allowed, no such user).
+    /// Logged in, but cannot become the other user (wrong password, not allowed).
     Become,
-    /// Logged in, but the user to become does not exist.
+    /// Logged in, but the user to become does not exist on the target (yet: an earlier task may create it).
     NoSuchUser,
     /// The connection was lost under way; what was running may or may not have finished.
     Lost,
     /// A script ran longer than it may.
     TimedOut,
+    /// A file on this machine could not be read or written.
+    LocalFile,
+}
+
+impl ConnectionError {
+    /// An error of a kind with its sentence.
+    pub fn new(kind: ConnectionErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    fn lost(message: impl Into<String>) -> Self {
+        Self::new(ConnectionErrorKind::Lost, message)
+    }
 }
 
 /// Asks the person at the terminal. Implemented by `ui`.
@@ -226,4 +259,16 @@ pub trait Shell: Send + Sync {
     /// Queues a frame at once and returns its answer when it comes. Frames are run one after the other, in the order of the
     /// calls; many may be queued without waiting. Dropping the future does not stop the frame.
     fn submit(&self, frame: Frame) -> BoxFuture<'static, Result<Answer, ConnectionError>>;
+}
+
+/// Connects and logs in: at once for SSH, so that what is wrong with a host is known before any task.
+pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Arc<dyn Connection>, ConnectionError> {
+    if let Some(password) = &target.password {
+        options.redactor.add(password);
+    }
+    let transport: Arc<dyn process::Transport> = match target.kind {
+        TransportKind::Local => Arc::new(local::Local::new(target)),
+        TransportKind::Ssh => return Err(ConnectionError::lost("x")),
+    };
+    Ok(Arc::new(session::Session::new(transport, options.redactor.clone())))
 }

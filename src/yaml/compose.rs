@@ -222,7 +222,6 @@ impl<'a> Composer<'a> {
         Ok(node)
     }
 
-    /// The parser reports a block scalar from its first line on; the `|` or `>` belongs to it.
     /// The parser's mark for the end of a quoted scalar stands behind the white space and the comment that follow it.
     fn cut_after_quote(&self, span: &mut Span) {
         let text = self.source.text.as_bytes();
@@ -242,6 +241,7 @@ impl<'a> Composer<'a> {
         }
     }
 
+    /// The parser reports a block scalar from its first line on; the `|` or `>` belongs to it.
     fn widen_to_block_header(&self, span: &mut Span) {
         let before = self.source.text.get(..span.start).unwrap_or_default();
         if let Some(at) =

@@ -1,0 +1,156 @@
+//! Content too large for a frame: a command on a channel of its own with a local file at one end. Nothing is held in memory but
+//! what is under way.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::escalate::{self, Entered};
+use super::process::{Chunk, Process, Purpose, Transport};
+use super::{Answer, Become, ConnectionError, ConnectionErrorKind};
+use crate::sh;
+
+/// How much of a file is read at once.
+const PIECE: usize = 256 << 10;
+
+/// How long output may still come after the command has ended, when a process it left behind holds its output open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Runs a command with a local file as its stdin.
+pub(crate) async fn send(
+    transport: &dyn Transport,
+    become_user: Option<&Become>,
+    from: &Path,
+    command: &str,
+) -> Result<Answer, ConnectionError> {
+    let mut file = tokio::fs::File::open(from).await.map_err(|error| local("read", from, &error))?;
+    let running = Running::start(transport, become_user, command).await?;
+    let Running { input, mut output, guard } = running;
+    let feeding = async {
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(PIECE);
+            if file.read_buf(&mut buffer).await? == 0 {
+                break;
+            }
+            if input.send(buffer.split().freeze()).await.is_err() {
+                // The command reads no further; its status tells whether that is wrong.
+                break;
+            }
+        }
+        drop(input);
+        Ok::<_, io::Error>(())
+    };
+    let collecting = collect(&mut output, None);
+    tokio::pin!(feeding, collecting);
+    let mut fed = false;
+    let answer = loop {
+        tokio::select! {
+            result = &mut feeding, if !fed => {
+                // Without the whole file the command must not see an end of file: the channel is cut instead.
+                result.map_err(|error| local("read", from, &error))?;
+                fed = true;
+            }
+            answer = &mut collecting => break answer.map_err(|error| local("read", from, &error))?,
+        }
+    };
+    drop(guard);
+    answer.ok_or_else(|| lost(transport))
+}
+
+/// Runs a command and writes its stdout to a local file, which appears only when the command succeeded.
+pub(crate) async fn receive(
+    transport: &dyn Transport,
+    become_user: Option<&Become>,
+    command: &str,
+    to: &Path,
+) -> Result<Answer, ConnectionError> {
+    let failed = |error: &io::Error| local("write", to, error);
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tokio::fs::create_dir_all(directory).await.map_err(|error| failed(&error))?;
+    let temporary = tempfile::Builder::new().prefix(".mms-").tempfile_in(directory).map_err(|error| failed(&error))?;
+    let handle = temporary.as_file().try_clone().map_err(|error| failed(&error))?;
+    let mut file = tokio::fs::File::from_std(handle);
+
+    let running = Running::start(transport, become_user, command).await?;
+    let Running { input, mut output, guard } = running;
+    drop(input);
+    let answer = collect(&mut output, Some(&mut file)).await.map_err(|error| failed(&error))?;
+    drop(guard);
+    let answer = answer.ok_or_else(|| lost(transport))?;
+    if answer.ok() {
+        file.flush().await.map_err(|error| failed(&error))?;
+        temporary.persist(to).map_err(|error| failed(&error.error))?;
+    }
+    Ok(answer)
+}
+
+/// A command that reads the rest of the channel.
+struct Running {
+    input: mpsc::Sender<bytes::Bytes>,
+    output: mpsc::Receiver<Chunk>,
+    guard: oneshot::Sender<()>,
+}
+
+impl Running {
+    async fn start(
+        transport: &dyn Transport,
+        become_user: Option<&Become>,
+        command: &str,
+    ) -> Result<Self, ConnectionError> {
+        let mut entered = escalate::enter(transport, become_user, Purpose::Transfer).await?;
+        if matches!(entered, Entered::Same) {
+            entered = escalate::enter(transport, None, Purpose::Transfer).await?;
+        }
+        let Entered::Ready(Process { input, output, guard }) = entered else { return Err(lost(transport)) };
+        // The stage shell reads one line; the command may have more, so newlines are written in octal for `printf`.
+        let text: String = command
+            .chars()
+            .map(|c| match c {
+                '\\' => r"\\".to_owned(),
+                '%' => "%%".to_owned(),
+                '\n' => r"\n".to_owned(),
+                c => c.to_string(),
+            })
+            .collect();
+        let line = format!("__mms_l=$(printf {};echo x);eval \"${{__mms_l%x}}\"\n", sh::quote(&format!(r"\n{text}")));
+        input.send(line.into()).await.map_err(|_| lost(transport))?;
+        Ok(Self { input, output, guard })
+    }
+}
+
+/// Takes everything a command says, stdout into a file if there is one. `None` when the connection was lost before the exit
+/// status came.
+async fn collect(
+    output: &mut mpsc::Receiver<Chunk>,
+    mut file: Option<&mut tokio::fs::File>,
+) -> io::Result<Option<Answer>> {
+    let mut answer = Answer::default();
+    let mut ended = false;
+    loop {
+        let next = if ended {
+            tokio::time::timeout(LAST_WORDS, output.recv()).await.unwrap_or_default()
+        } else {
+            output.recv().await
+        };
+        match (next, &mut file) {
+            (Some(Chunk::Stdout(bytes)), Some(file)) => file.write_all(&bytes).await?,
+            (Some(Chunk::Stdout(bytes)), None) => answer.stdout.extend_from_slice(&bytes),
+            (Some(Chunk::Stderr(bytes)), _) => answer.stderr.extend_from_slice(&bytes),
+            (Some(Chunk::Exit(code)), _) => (answer.rc, ended) = (code, true),
+            (None, _) => return Ok(ended.then_some(answer)),
+        }
+    }
+}
+
+fn lost(transport: &dyn Transport) -> ConnectionError {
+    ConnectionError::lost(format!("the connection to {} was lost during a file transfer", transport.place()))
+}
+
+fn local(verb: &str, path: &Path, error: &io::Error) -> ConnectionError {
+    ConnectionError::new(ConnectionErrorKind::LocalFile, format!("cannot {verb} `{}`: {error}", path.display()))
+}
