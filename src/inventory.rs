@@ -98,9 +98,9 @@ impl Inventory {
         let mut model = Model::new();
         let mut dirs = vec![];
         for source in sources {
-            if let Some(dir) = source::read(source, project, &mut model)?
-                && !dirs.contains(&dir)
-            {
+            if let Some(dir) = source::read(source, project, &mut model)? {
+                // Read twice, a directory overrides what came between.
+                dirs.retain(|known| *known != dir);
                 dirs.push(dir);
             }
         }
@@ -238,8 +238,8 @@ impl Inventory {
         level: Level,
         groups: &[&Group],
     ) -> Result<()> {
-        for group in groups {
-            for dir in dirs {
+        for dir in dirs {
+            for group in groups {
                 self.push_owner_files(layers, &dir.join(subdir), level, &group.name)?;
             }
         }

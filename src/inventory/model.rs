@@ -207,11 +207,14 @@ impl Model {
 
     /// The hosts of a group and of every group in it: nearest groups first.
     pub fn hosts_of(&self, group: &str) -> IndexSet<String> {
+        let children =
+            |name: &&str| self.groups.get(*name).into_iter().flat_map(|group| &group.children).map(String::as_str);
         let mut order: IndexSet<&str> = IndexSet::from([group]);
-        let mut next = 0;
-        while let Some(name) = order.get_index(next).copied() {
-            next += 1;
-            order.extend(self.groups.get(name).into_iter().flat_map(|group| &group.children).map(String::as_str));
+        let mut level: Vec<&str> = vec![group];
+        while !level.is_empty() {
+            level.sort_by_key(|name| self.groups.get_index_of(*name));
+            let next: Vec<&str> = level.iter().flat_map(children).collect();
+            level = next.into_iter().filter(|name| order.insert(name)).collect();
         }
         order
             .into_iter()
