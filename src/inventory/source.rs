@@ -38,12 +38,13 @@ pub(super) fn read(source: &str, project: &Project, model: &mut Model) -> Result
 /// `host1,host2,`
 fn host_list(list: &str, model: &mut Model) -> Result<()> {
     let source = Source::new("<inventory>", list);
+    let mut start = 0;
     for word in list.split(',') {
-        let start = word.as_ptr().addr() - list.as_ptr().addr();
-        let word_at = start + word.len() - word.trim_start().len();
+        let at = start + word.len() - word.trim_start().len();
+        start += word.len() + 1;
         let word = word.trim();
         if !word.is_empty() {
-            let span = Span::new(&source, word_at, word_at + word.len());
+            let span = Span::new(&source, at, at + word.len());
             add_hosts(model, word, "ungrouped", None, &span, vec![])?;
         }
     }
