@@ -217,3 +217,51 @@ fn writes_as_pyyaml_does() {
     let count = wrong.len();
     assert!(wrong.is_empty(), "{count} wrong:\n{}", wrong[..count.min(12)].join("\n"));
 }
+
+#[test]
+fn decrypted_text_is_never_shown() {
+    let text = "password: hunter2\npassword: hunter3\nlist:\n  - hunter4\n";
+    let parsed = yaml::parse_hidden("vault.yml", text).unwrap();
+    let node = parsed.node.as_map().unwrap().get("list").unwrap().as_list().unwrap()[0].clone();
+    assert_eq!(node.as_str(), Some("hunter4"));
+    assert_eq!(node.span.line_col().0, 4);
+    let mut shown = mms::diagnostic::render(&parsed.warnings[0], false);
+    shown.push_str(&mms::diagnostic::render(&mms::diagnostic::Diagnostic::error("x").at(&node.span), false));
+    for broken in ["a: hunter5: x\n", "a: {{ hunter6 }}\n", "- 'hunter7\n", "a:\n\thunter8: 1\n"] {
+        let error = yaml::parse_hidden("vault.yml", broken).unwrap_err();
+        shown.push_str(&mms::diagnostic::render(&error.diagnostics()[0], false));
+    }
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever is thrown at the reader: it answers, its errors can be shown, and places in values can be asked for.
+    #[test]
+    fn nothing_makes_the_reader_panic(parts in proptest::collection::vec(proptest::sample::select(TOKENS), 0..24)) {
+        let text = parts.concat();
+        let source = Source::new("x.yml", text.as_str());
+        match yaml::parse_all(&source) {
+            Ok(parsed) => {
+                for node in &parsed.nodes {
+                    walk(node, &mut |node| {
+                        if let Some(value) = node.as_str() {
+                            let span = node.span_within(value.len() / 2..value.len());
+                            assert!(text.get(span.start..span.end).is_some(), "{text:?} {span:?}");
+                        }
+                    });
+                }
+            }
+            Err(error) => error.diagnostics().iter().for_each(|diagnostic| {
+                assert!(!mms::diagnostic::render(diagnostic, false).is_empty());
+            }),
+        }
+    }
+}
+
+const TOKENS: &[&str] = &[
+    "a", "key", ": ", ":", "- ", "-", "\n", "\n  ", "\n    ", "\t", " ", "'", "\"", "\\", "{{ ", " }}", "{", "}", "[", "]", ",", "|", ">",
+    "|2-", "#", " #", "&a", "*a", "!vault ", "!unsafe ", "!x ", "!!int ", "<<: ", "? ", "---\n", "...\n", "%YAML 1.1\n", "ü", "💾",
+    "\r\n", "\u{feff}", "\u{85}", "\u{2028}", "@", "`", "%", "1", "0644", "~", "=", "\0", "''", "\\u00e9", "\\x4", "yes",
+];

@@ -61,6 +61,42 @@ pub fn parse_all(source: &Arc<Source>) -> Result<ParsedAll> {
     Ok(ParsedAll { nodes, warnings: composer.warnings })
 }
 
+/// Reads a decrypted text that holds one YAML document. The nodes' source has no text to show, and errors and warnings tell only
+/// the line.
+pub fn parse_hidden(name: &str, text: &str) -> Result<Parsed> {
+    let hidden = Source::hidden(name, text);
+    let visible = Source::new(name, text);
+    match parse(&visible) {
+        Ok(parsed) => {
+            let warnings = parsed.warnings.iter().map(|warning| {
+                let place = warning.span.as_ref().map_or(0, |span| span.start);
+                Diagnostic::warning("a key is written twice; the last one counts").at(&Span::new(&hidden, place, place))
+            });
+            Ok(Parsed { warnings: warnings.collect(), node: moved(&parsed.node, &hidden) })
+        }
+        Err(error) => {
+            let span = error.diagnostics().first().and_then(|diagnostic| diagnostic.span.clone());
+            let (line, place) = span.map_or((1, 0), |span| (span.line_col().0, span.start));
+            Err(Diagnostic::error(format!("line {line} of the decrypted text is not valid YAML"))
+                .at(&Span::new(&hidden, place, place))
+                .into())
+        }
+    }
+}
+
+/// The same tree with its places in another source of the same text.
+fn moved(node: &Node, source: &Arc<Source>) -> Node {
+    let kind = match &node.kind {
+        Kind::List(items) => Kind::List(Arc::new(items.iter().map(|item| moved(item, source)).collect())),
+        Kind::Map(map) => {
+            let entries = map.iter().map(|(key, value)| (moved(key, source), moved(value, source)));
+            Kind::Map(Arc::new(Map::new(entries.collect())))
+        }
+        other => other.clone(),
+    };
+    Node { kind, span: Span::new(source, node.span.start, node.span.end), tag: node.tag }
+}
+
 /// A finished node that aliases may refer to.
 struct Anchored {
     node: Node,
