@@ -1,13 +1,39 @@
 //! Jinja templates with Ansible's semantics on top of minijinja: native types, lazy variables, Ansible's filters, tests
 //! and lookups, and errors that point into the user's file.
 
+mod ast;
+mod call;
+mod check;
+mod datetime;
+mod engine;
+mod eval;
+mod file;
+mod filters;
+mod format;
+mod functions;
+mod lazy;
+mod lookups;
+mod marker;
+mod methods;
+mod mutable;
+mod parse;
+mod password;
+mod place;
+mod py;
+mod tests;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::diagnostic::{Source, Span};
+use engine::Engine;
+use lazy::{Context, finish, is_template};
+use marker::{Eval, Stop, outcome};
+use place::Place;
+
+use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::error::{Error, Result};
 use crate::value::{Raw, Value};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 
 /// Where templates find variables. Implemented by `vars`; a lookup must be cheap.
 pub trait Scope: Send + Sync + Debug {
@@ -59,52 +85,151 @@ impl Default for FileOptions {
     }
 }
 
+/// The names of the filters that templates may use, for `mms check` and the reference.
+pub fn known_filters() -> Vec<&'static str> {
+    filters::names()
+}
+
+/// The names of the tests that templates may use.
+pub fn known_tests() -> Vec<&'static str> {
+    tests::names()
+}
+
+/// The names of the lookups that templates and `with_*` may use.
+pub fn known_lookups() -> Vec<&'static str> {
+    lookups::names()
+}
+
+/// What a condition (`when`, `until`, `failed_when`) comes to. As ansible-core 2.19 has it, only a boolean is an answer:
+/// a text that happens not to be empty is a mistake more often than not. The value must not be unknown.
+pub fn truth(value: &Value) -> Result<bool> {
+    if value.kind() == minijinja::value::ValueKind::Bool {
+        return Ok(value.is_true());
+    }
+    let error = Error::user(format!("a condition must be true or false, not {}", py::described(value)));
+    Err(match value.kind() {
+        minijinja::value::ValueKind::String => error.hint("compare it, or convert it with `| bool`"),
+        minijinja::value::ValueKind::None => error.hint("write `is not none` to ask whether it is set"),
+        _ if py::is_list(value) => error.hint("write `| length > 0` to ask whether it has items"),
+        _ => error.hint("write `is truthy` to ask whether it is not empty and not zero"),
+    })
+}
+
 /// The template engine. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Templar {
-    services: Arc<dyn Services>,
+    engine: Arc<Engine>,
+}
+
+/// The context of one evaluation, which ends with it: lazy variables point back at it.
+struct Session(Arc<Context>);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl Templar {
     /// An engine that asks `services` for secrets and files.
     pub fn new(services: Arc<dyn Services>) -> Self {
-        Self { services }
+        Self { engine: Arc::new(Engine::new(services)) }
+    }
+
+    fn evaluate(&self, scope: &Arc<dyn Scope>, run: impl FnOnce(&Arc<Context>) -> Eval<Value>) -> Result<Value> {
+        let session = Session(Context::new(&self.engine, scope));
+        run(&session.0).and_then(finish).or_else(outcome)
     }
 
     /// The final value of a YAML node: every string in it templated with native types, every `!vault` decrypted. A string
     /// that is one whole expression keeps the expression's type. Mapping entries and list items that are `omit` are left
     /// out. A part that depends on an unknown value is [`crate::value::unknown`].
     pub fn node(&self, node: &Node, scope: &Arc<dyn Scope>) -> Result<Value> {
-        let _ = (node, scope, &self.services);
-        Err(Error::internal("no template engine"))
+        self.named("", node, scope)
+    }
+
+    /// The same for a node that stands at a key: that is the name a secret is bound to, and the one errors use.
+    pub fn named(&self, name: &str, node: &Node, scope: &Arc<dyn Scope>) -> Result<Value> {
+        if let (Kind::Str(text), None) = (&node.kind, node.tag) {
+            if !is_template(text) {
+                return Ok(Value::from(text));
+            }
+        }
+        self.evaluate(scope, |context| Ok(context.value(node, name))).map_err(|error| error.at(&node.span))
     }
 
     /// The final value of a variable by name; nothing when it is not defined.
     pub fn variable(&self, name: &str, scope: &Arc<dyn Scope>) -> Result<Option<Value>> {
         match scope.get(name) {
-            Some(Raw::Node(node)) => self.node(&node, scope).map(Some),
+            Some(Raw::Node(node)) => self.named(name, &node, scope).map(Some),
             Some(Raw::Value(value)) => Ok(Some(value)),
             None => Ok(None),
         }
     }
 
-    /// The value of a bare expression, as in `when:` and `until:`, which stands at `span`.
+    /// The value of a bare expression, as in `when:` and `until:`, which stands at `span`. A text that is a whole
+    /// template (`"{{ x }}"`) is rendered, and evaluated again when it yields text: Ansible allows that for conditions.
     pub fn expression(&self, text: &str, span: &Span, scope: &Arc<dyn Scope>) -> Result<Value> {
-        let _ = (text, span, scope);
-        Err(Error::internal("no template engine"))
+        let evaluated = self.evaluate(scope, |context| {
+            let trimmed = text.trim();
+            if trimmed.is_empty() {
+                return Err(Stop::hint("the condition is empty", "write `true` or leave it out"));
+            }
+            if trimmed.starts_with("{{") && trimmed.ends_with("}}") {
+                let value = context.template(&trimmed.into(), span, "")?;
+                return match value.as_str() {
+                    Some(inner) if !is_template(inner) => self.compiled(context, inner, span),
+                    _ => Ok(value),
+                };
+            }
+            self.compiled(context, text, span)
+        });
+        evaluated.map_err(|error| error.at(span))
+    }
+
+    fn compiled(&self, context: &Arc<Context>, text: &str, span: &Span) -> Eval<Value> {
+        let unit = self.engine.expression(text).map_err(|error| {
+            let at = error.at.clone().map_or_else(|| span.clone(), |range| place::inside(span, text, &range));
+            Stop::Error(check::syntax_diagnostic(&error, text).at(&at).into())
+        })?;
+        eval::expression(context, &unit, &Place::Node(span.clone()))
     }
 
     /// A template file rendered to text. An unknown value in it yields an unknown value.
     pub fn file(&self, source: &Arc<Source>, options: &FileOptions, scope: &Arc<dyn Scope>) -> Result<Value> {
-        let _ = (source, options, scope);
-        Err(Error::internal("no template engine"))
+        self.evaluate(scope, |context| file::render(context, source, options))
+            .map_err(|error| error.at(&Span::new(source, 0, 0)))
     }
 
     /// The variables that a text (`expression` true) or template string needs: the first part of each dotted path.
     /// Used to know which tasks depend on which results. Empty when the text does not parse.
     pub fn references(&self, text: &str, expression: bool) -> Vec<String> {
-        let _ = (text, expression);
-        vec![]
+        if !expression && !is_template(text) {
+            return vec![];
+        }
+        let unit = if expression { self.engine.expression(text) } else { self.engine.unit(&text.into()) };
+        unit.map_or_else(|_| vec![], |unit| check::references(&unit))
+    }
+
+    /// What is wrong with a text (`expression` true) or template string that stands at `span`, as far as that can be
+    /// seen without variables: syntax, and names of filters, tests and lookups that do not exist.
+    pub fn check(&self, text: &str, expression: bool, span: &Span) -> Vec<Diagnostic> {
+        if !expression && !is_template(text) {
+            return vec![];
+        }
+        let unit = if expression { self.engine.expression(text) } else { self.engine.unit(&text.into()) };
+        match unit {
+            Ok(unit) => check::unknown_names(&unit, span),
+            Err(error) => {
+                let at = error.at.clone().map_or_else(|| span.clone(), |range| place::inside(span, text, &range));
+                vec![check::syntax_diagnostic(&error, text).at(&at)]
+            }
+        }
+    }
+
+    /// The same for a template file.
+    pub fn check_file(&self, source: &Arc<Source>, options: &FileOptions) -> Vec<Diagnostic> {
+        file::check(source, options)
     }
 }
 

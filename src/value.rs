@@ -3,8 +3,8 @@
 //! [`Value`] is minijinja's, so that nothing is converted between templates and the engine. Two values are mms's own:
 //! *omit* (the argument is to be left out) and *unknown* (it will exist only after a change that a plan does not make).
 
-use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
@@ -33,6 +33,10 @@ impl Object for Omit {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
+
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(omitted)")
+    }
 }
 
 /// The value of `omit`.
@@ -45,23 +49,14 @@ pub fn is_omit(value: &Value) -> bool {
     value.downcast_object_ref::<Omit>().is_some()
 }
 
-thread_local! {
-    static TOUCHED: RefCell<Option<String>> = const { RefCell::new(None) };
-}
+/// Whether an unknown value was ever made in this process. Only then containers are searched for them.
+static ANY_UNKNOWN: AtomicBool = AtomicBool::new(false);
 
-/// A value that will exist only after a change has been made. Every attribute of it is unknown as well, and using it in
-/// an expression is noted, so that the whole expression becomes unknown: see [`watch_unknown`].
+/// A value that will exist only after a change has been made. Every attribute of it is unknown as well. Templates pass
+/// it on as it is (so that `x is defined` has an answer), and whatever is computed from it is unknown.
 #[derive(Debug)]
 struct Unknown {
     why: String,
-}
-
-impl Unknown {
-    fn touch(&self) {
-        TOUCHED.with_borrow_mut(|touched| {
-            touched.get_or_insert_with(|| self.why.clone());
-        });
-    }
 }
 
 impl Object for Unknown {
@@ -70,28 +65,25 @@ impl Object for Unknown {
     }
 
     fn get_value(self: &Arc<Self>, _key: &Value) -> Option<Value> {
-        self.touch();
         Some(Value::from_dyn_object(Arc::clone(self)))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        self.touch();
         Enumerator::NonEnumerable
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        self.touch();
         false
     }
 
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.touch();
         f.write_str("(known after apply)")
     }
 }
 
 /// A value that will be known only after the change that `why` names has been made.
 pub fn unknown(why: impl Into<String>) -> Value {
+    ANY_UNKNOWN.store(true, Ordering::Relaxed);
     Value::from_object(Unknown { why: why.into() })
 }
 
@@ -102,6 +94,9 @@ pub fn unknown_why(value: &Value) -> Option<String> {
 
 /// Why some part of this value is not known yet, at any depth.
 pub fn unknown_inside(value: &Value) -> Option<String> {
+    if !ANY_UNKNOWN.load(Ordering::Relaxed) {
+        return None;
+    }
     if let Some(why) = unknown_why(value) {
         return Some(why);
     }
@@ -111,22 +106,6 @@ pub fn unknown_inside(value: &Value) -> Option<String> {
             value.try_iter().ok()?.find_map(|key| value.get_item(&key).ok().and_then(|item| unknown_inside(&item)))
         }
         _ => None,
-    }
-}
-
-/// Runs an evaluation and says why its outcome depends on an unknown value, if it does. An outcome (or an error) that
-/// does is worth nothing: the caller replaces it by [`unknown`].
-pub fn watch_unknown<T>(evaluate: impl FnOnce() -> T) -> (T, Option<String>) {
-    let outer = TOUCHED.with_borrow_mut(Option::take);
-    let outcome = evaluate();
-    let touched = TOUCHED.with_borrow_mut(|slot| std::mem::replace(slot, outer));
-    (outcome, touched)
-}
-
-/// Notes that the evaluation under way used a value that is unknown. For filters and lookups that see one.
-pub fn touch_unknown(value: &Value) {
-    if let Some(unknown) = value.downcast_object_ref::<Unknown>() {
-        unknown.touch();
     }
 }
 
