@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod modules;
 pub mod secret;
+pub mod service;
 pub mod sh;
 pub mod template;
 pub mod value;
