@@ -1,20 +1,84 @@
 //! Diagnostics as text: `error: message`, the source line with a caret, related places, then hints.
 
-use super::{Diagnostic, Severity};
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle};
+
+use super::{Diagnostic, Severity, Source, Span};
 
 /// Renders one diagnostic; `color` allows ANSI colours. The text ends without a newline.
 pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
-    let _ = color;
-    let head = match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
-    let mut text = format!("{head}: {}", diagnostic.message);
+    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
+    let mut places = Places::default();
     if let Some(span) = &diagnostic.span {
-        text.push_str(&format!("\n  --> {span}"));
+        places.add(span, diagnostic.label.as_deref(), AnnotationKind::Primary);
     }
-    for hint in &diagnostic.hints {
-        text.push_str(&format!("\nhint: {hint}"));
+    for (span, label) in &diagnostic.related {
+        places.add(span, Some(label), AnnotationKind::Context);
+    }
+    for (source, marks) in &places.0 {
+        group = if source.text.is_empty() {
+            group.element(Origin::path(source.name.as_str()))
+        } else {
+            let annotations = marks.iter().map(|mark| mark.kind.span(mark.range.clone()).label(mark.label));
+            group.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotations(annotations))
+        };
+    }
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let mut text = renderer.decor_style(DecorStyle::Ascii).render(&[group]);
+    if !diagnostic.hints.is_empty() {
+        let (on, off) = if color {
+            let style = anstyle::AnsiColor::Cyan.on_default().bold();
+            (style.render().to_string(), style.render_reset().to_string())
+        } else {
+            (String::new(), String::new())
+        };
+        text.push('\n');
+        for hint in &diagnostic.hints {
+            let hint = hint.replace('\n', "\n      ");
+            text.push_str(&format!("\n{on}hint{off}: {hint}"));
+        }
     }
     text
+}
+
+/// One place to show in a source.
+struct Mark<'a> {
+    range: Range<usize>,
+    label: Option<&'a str>,
+    kind: AnnotationKind,
+}
+
+/// The places of a diagnostic by source, the source of the primary one first.
+#[derive(Default)]
+struct Places<'a>(Vec<(&'a Source, Vec<Mark<'a>>)>);
+
+impl<'a> Places<'a> {
+    fn add(&mut self, span: &'a Span, label: Option<&'a str>, kind: AnnotationKind) {
+        let mark = Mark { range: visible(span), label, kind };
+        match self.0.iter_mut().find(|(source, _)| std::ptr::eq(*source, &raw const *span.source)) {
+            Some((_, marks)) => marks.push(mark),
+            None => self.0.push((&span.source, vec![mark])),
+        }
+    }
+}
+
+/// The part of a span that is underlined: no more than its first line, on character boundaries.
+fn visible(span: &Span) -> Range<usize> {
+    let text = &span.source.text;
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let (start, end) = (floor(span.start), floor(span.end));
+    let marked = text.get(start..end).unwrap_or_default();
+    let length = marked.find(['\n', '\r']).unwrap_or(marked.len());
+    start..start + length
 }
