@@ -277,3 +277,6 @@ pub fn order(services: &[Service]) -> Vec<usize> {
     }
     ordered
 }
+
+#[cfg(test)]
+mod tests;

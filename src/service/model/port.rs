@@ -147,7 +147,10 @@ impl<'de> Visitor<'de> for PortVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Port, E> {
-        // YAML 1.1 reads `22:22` as the base-60 number 1342; a port above 65535 is always such a slip.
+        if number > u64::from(u16::MAX) {
+            let message = "is not a port; `host:container` must be quoted, because YAML reads 8080:22 as one number";
+            return Err(E::custom(format_args!("{number} {message}")));
+        }
         self.visit_str(&number.to_string())
     }
 
