@@ -18,6 +18,7 @@ pub mod playbook;
 pub mod project;
 pub mod report;
 pub mod secret;
+pub mod service;
 pub mod settings;
 pub mod sh;
 pub mod template;

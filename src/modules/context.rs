@@ -8,6 +8,7 @@ use super::{Diff, Failure};
 use crate::connection::{Answer, Frame};
 use crate::template::FileOptions;
 use crate::value::Value;
+use crate::yaml::Node;
 
 /// What a module knows of the task beside its arguments.
 pub struct Context<'a> {
@@ -39,6 +40,19 @@ pub trait Workstation: Send + Sync {
 
     /// The final value of any variable of the task; nothing when it is not defined.
     fn variable(&self, name: &str) -> Result<Option<Value>, Failure>;
+
+    /// A YAML file of the project (`services/radarr.yml`, relative to its root): as it is written, and with every string in it
+    /// templated with the task's variables. A variable that is missing is an error at its place in the file. There is none
+    /// where there is no project.
+    fn project_file(&self, path: &str) -> Result<(Node, Value), Failure> {
+        Err(Failure::new(format!("`{path}` does not exist: there is no project here")))
+    }
+
+    /// Whether a text holds a secret that is in play: then it must not be written where others can read it.
+    fn is_secret(&self, text: &str) -> bool {
+        let _ = text;
+        false
+    }
 }
 
 /// Whether a change may be made.

@@ -43,4 +43,5 @@ static FAMILIES: &[&[Module]] = &[
     super::net::MODULES,
     super::packages::MODULES,
     super::system::MODULES,
+    crate::service::MODULES,
 ];
