@@ -6,6 +6,7 @@
 //! module. It emits [`crate::event::Event`]s and prints nothing.
 
 mod ahead;
+mod ask;
 mod builtin;
 mod drive;
 mod evaluate;
@@ -35,6 +36,8 @@ use crate::secret::Redactor;
 use crate::template::Templar;
 use crate::vars::World;
 
+pub use ask::Question;
+pub use builtin::takes_expressions;
 pub use host::Host;
 pub use target::TargetDefaults;
 

@@ -32,6 +32,23 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The one that tells more: a failure over success, a task's failure over an unreachable host.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        let rank = |exit: Self| match exit {
+            Self::Ok => 0,
+            Self::Unreachable => 1,
+            Self::Failed => 2,
+            Self::Vault => 3,
+            Self::User => 4,
+            Self::Interrupted => 5,
+            Self::Internal => 6,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 /// Which kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {

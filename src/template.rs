@@ -232,8 +232,3 @@ impl Templar {
         file::check(source, options)
     }
 }
-
-/// Whether a condition holds.
-pub fn truth(value: &Value) -> Result<bool> {
-    Ok(value.is_true())
-}

@@ -14,4 +14,4 @@ mod seal;
 pub use document::{Document, is_encrypted_file};
 pub use keyring::{IdentitySource, Keyring};
 pub use recipients::Recipients;
-pub use seal::{bound_key, decode};
+pub use seal::{check_key, decode};

@@ -11,7 +11,9 @@ use super::play::Batch;
 use super::task::Brought;
 use crate::error::{Error, Result};
 use crate::modules::{Args, Failure};
-use crate::playbook::{Item, Keywords, LoadedRole, Parent, ParentKind, RoleParts, Task, Vars, find_tasks, read_vars};
+use crate::playbook::{
+    Item, Keywords, LoadedRole, Parent, ParentKind, RoleParts, Task, Vars, find_tasks, read_vars, task_dir,
+};
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
 
@@ -155,18 +157,6 @@ fn read_apply(node: &Node) -> Result<Keywords> {
         keywords.vars = Arc::new(read_vars(vars)?);
     }
     Ok(keywords)
-}
-
-/// The directory that a task's relative names start from: of the file it stands in, of its role's tasks, of the playbook.
-pub fn task_dir(parent: &Arc<Parent>, playbook_dir: &Path) -> PathBuf {
-    parent
-        .chain()
-        .find_map(|outer| match &outer.kind {
-            ParentKind::File { dir, .. } => Some(dir.clone()),
-            ParentKind::Role(used) => Some(used.role.path.join("tasks")),
-            ParentKind::Block | ParentKind::Play => None,
-        })
-        .unwrap_or_else(|| playbook_dir.to_path_buf())
 }
 
 fn parent_dir(path: &Path) -> PathBuf {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::evaluate::failure_of;
-use super::include::task_dir;
 use crate::diagnostic::Source;
 use crate::modules::{Failure, Workstation};
-use crate::playbook::{Parent, ParentKind, Task};
+use crate::playbook::{Task, search_paths};
 use crate::template::FileOptions;
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
@@ -26,20 +25,6 @@ impl<'a> TaskWorkstation<'a> {
     pub fn new(engine: &'a Engine, task: &'a Task, scope: TaskScope, play: &'a Arc<PlayVars>) -> Self {
         Self { engine, task, scope, play }
     }
-}
-
-/// Where a local file may be: in each role around the task, beside its file, beside the playbook; first under `dir`, then directly.
-pub fn search_paths(parent: &Arc<Parent>, playbook_dir: &Path, dir: &str) -> Vec<PathBuf> {
-    let mut bases: Vec<PathBuf> = parent
-        .chain()
-        .filter_map(|outer| match &outer.kind {
-            ParentKind::Role(used) => Some(used.role.path.clone()),
-            _ => None,
-        })
-        .collect();
-    bases.push(task_dir(parent, playbook_dir));
-    bases.push(playbook_dir.to_path_buf());
-    bases.into_iter().flat_map(|base| [base.join(dir), base]).collect()
 }
 
 impl Workstation for TaskWorkstation<'_> {

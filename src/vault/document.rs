@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::keyring::is_age;
-use super::seal::{bound_key, decode, seal};
+use super::seal::{check_key, decode, seal};
 use super::{Keyring, Recipients};
 use crate::diagnostic::Source;
 use crate::error::{Error, ErrorKind, Result};
@@ -139,15 +139,8 @@ impl Document {
 
     fn check_key(leaf: &Leaf) -> Result<()> {
         let Some(text) = leaf.node.as_str() else { return Ok(()) };
-        match bound_key(&decode(text).map_err(|error| error.at(&leaf.node.span))?) {
-            Some(key) if key != leaf.path => Err(Error::new(
-                ErrorKind::Vault,
-                format!("this value was encrypted for the key `{key}`, but stands at `{}`", leaf.path),
-            )
-            .at(&leaf.node.span)
-            .hint("if you renamed the key on purpose, set the value again with `mms vault set`")),
-            _ => Ok(()),
-        }
+        let sealed = decode(text).map_err(|error| error.at(&leaf.node.span))?;
+        check_key(&sealed, &leaf.path, &leaf.node.span)
     }
 
     fn open(&self, leaf: &Leaf, keyring: &Keyring) -> Result<Zeroizing<String>> {

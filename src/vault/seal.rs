@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::Recipients;
+use crate::diagnostic::Span;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The type of the stanza that names the key.
@@ -50,6 +51,19 @@ pub fn decode(text: &str) -> Result<Vec<u8>> {
         Ok(bytes) if bytes.starts_with(b"age-encryption.org/") => Ok(bytes),
         _ => Err(Error::new(ErrorKind::Vault, "this is not an encrypted value")
             .hint("`mms vault set` and `mms vault edit` write them")),
+    }
+}
+
+/// Refuses a value that stands at another key than the one it was encrypted for.
+pub fn check_key(age_file: &[u8], path: &str, span: &Span) -> Result<()> {
+    match bound_key(age_file) {
+        Some(key) if key != path => Err(Error::new(
+            ErrorKind::Vault,
+            format!("this value was encrypted for the key `{key}`, but stands at `{path}`"),
+        )
+        .at(span)
+        .hint("if you renamed the key on purpose, set the value again with `mms vault set`")),
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,104 @@
+//! `mms deploy`, `deploy-service`, `update` and `plan`: the project's own playbooks by the verbs people think in.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::playbook_run::{PlaybookRun, RunArgs};
+use super::{Global, Session, services};
+use crate::error::{Exit, Result};
+use crate::playbook::Vars;
+use crate::ui::Ui;
+use crate::value::{Raw, Value};
+
+/// Bring every host into its state: base system, storage, firewall, Tailscale, Podman, services
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms deploy\n  mms deploy --limit mms --diff")]
+pub struct Deploy {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Deploy services, each gated on its health and rolled back when it stays unhealthy
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms deploy-service radarr\n  mms deploy-service immich --diff")]
+pub struct DeployService {
+    /// The services, as their files in `services/` are called
+    #[arg(required = true, value_name = "SERVICE")]
+    services: Vec<String>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Pull new images for services and restart those whose image changed, gated on their health
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms update\n  mms update radarr sonarr")]
+pub struct Update {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Show what would change, with differences, without changing anything
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms plan\n  mms plan --service radarr\n  mms plan playbooks/setup-base.yml")]
+pub struct Plan {
+    /// Another playbook than `playbooks/site.yml`
+    #[arg(value_name = "PLAYBOOK")]
+    playbook: Option<PathBuf>,
+    /// Only these services (can be repeated)
+    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "playbook")]
+    services: Vec<String>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+impl Deploy {
+    pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
+        run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await
+    }
+}
+
+impl DeployService {
+    pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
+        let own = services::variables(&Session::open(global, ui)?, &self.services)?;
+        run_own(global, ui, &self.run, "deploy-service.yml", own, false).await
+    }
+}
+
+impl Update {
+    pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
+        let own = services::variables(&Session::open(global, ui)?, &self.services)?;
+        run_own(global, ui, &self.run, "update-services.yml", own, false).await
+    }
+}
+
+impl Plan {
+    pub(super) async fn run(mut self, global: &Global, ui: &Ui) -> Result<Exit> {
+        // A plan is read: what changes in files is its point.
+        self.run.diff = true;
+        if let Some(path) = &self.playbook {
+            let run = PlaybookRun { global, args: &self.run, check: true, own: Vars::new(), listing: None };
+            return run.run(std::slice::from_ref(path), ui).await;
+        }
+        if self.services.is_empty() {
+            return run_own(global, ui, &self.run, "site.yml", Vars::new(), true).await;
+        }
+        let own = services::variables(&Session::open(global, ui)?, &self.services)?;
+        run_own(global, ui, &self.run, "deploy-service.yml", own, true).await
+    }
+}
+
+/// Runs one of the project's own playbooks.
+async fn run_own(global: &Global, ui: &Ui, args: &RunArgs, name: &str, own: Vars, check: bool) -> Result<Exit> {
+    let session = Session::open(global, ui)?;
+    let path = session.project.playbooks().join(name);
+    let mut own = own;
+    own.insert(
+        "mms_services_dir".into(),
+        Raw::Value(Value::from(session.project.services().to_string_lossy().into_owned())),
+    );
+    PlaybookRun { global, args, check, own, listing: None }.run(&[path], ui).await
+}

@@ -1,0 +1,230 @@
+//! Running playbooks: what `run`, `plan` and the deploy verbs share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::session::Selected;
+use super::{Global, Session, extra_vars};
+use crate::engine::{self, Engine, Parts};
+use crate::error::{Error, ErrorKind, Exit, Result};
+use crate::event::Sink;
+use crate::playbook::{Item, Playbook, TagFilter, Vars};
+use crate::report::{JsonSink, TerminalSink};
+use crate::ui::Ui;
+use crate::vars::RunOptions;
+
+/// Arguments of every verb that runs playbooks.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Work only on hosts that match this pattern, e.g. `web:!db`, `~regex`, `@file`
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Set variables: `key=value`, a YAML or JSON mapping, or `@file` (can be repeated)
+    #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+    /// Run only tasks with one of these tags (can be repeated)
+    #[arg(short, long, value_name = "TAGS", value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// Leave out tasks with one of these tags (can be repeated)
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub skip_tags: Vec<String>,
+    /// Show what changes in files
+    #[arg(short = 'D', long)]
+    pub diff: bool,
+    /// Start at the task of this name; may be a shell pattern
+    #[arg(long, value_name = "NAME")]
+    pub start_at_task: Option<String>,
+    /// Run handlers even on hosts where a task failed
+    #[arg(long)]
+    pub force_handlers: bool,
+}
+
+/// What is listed instead of being run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// `--list-tasks`.
+    Tasks,
+    /// `--list-hosts`.
+    Hosts,
+    /// `--list-tags`.
+    Tags,
+}
+
+/// A run that was put together.
+pub struct PlaybookRun<'a> {
+    /// Arguments that every verb has.
+    pub global: &'a Global,
+    /// Arguments of the run.
+    pub args: &'a RunArgs,
+    /// `--check`, `mms plan`.
+    pub check: bool,
+    /// Variables that the verb itself sets.
+    pub own: Vars,
+    /// Listed instead of run.
+    pub listing: Option<Listing>,
+}
+
+impl PlaybookRun<'_> {
+    /// Runs playbooks one after the other, on one set of connections each.
+    pub async fn run(&self, paths: &[PathBuf], ui: &Ui) -> Result<Exit> {
+        let session = Session::open(self.global, ui)?;
+        let mut worst = Exit::Ok;
+        for path in paths {
+            let exit = self.run_one(&session, path).await?;
+            worst = worst.or_worse(exit);
+            if exit != Exit::Ok {
+                break;
+            }
+        }
+        Ok(worst)
+    }
+
+    async fn run_one(&self, session: &Session, path: &Path) -> Result<Exit> {
+        let ui = &session.ui;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        if !path.is_file() {
+            return Err(Error::user(format!("there is no playbook `{}`", session.project.name_of(&path)))
+                .hint("playbooks are in `playbooks/` of the project"));
+        }
+        let mut extra = extra_vars::parse(&self.args.extra_vars, &session.project)?;
+        extra.extend(self.own.clone());
+        let extra = Arc::new(extra);
+        let templar = session.templar();
+        let loader = session.loader(&templar, &extra);
+        let playbook = loader.playbook(&path)?;
+        let inventory = session.inventory()?;
+        let split =
+            |tags: &[String]| tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect();
+        let options = RunOptions {
+            check: self.check,
+            diff: self.args.diff || session.settings.diff,
+            tags: TagFilter { only: split(&self.args.tags), skip: split(&self.args.skip_tags) },
+            verbosity: ui.verbosity(),
+            forks: session.settings.forks,
+            limit: self.args.limit.clone(),
+        };
+        let dir = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        let diff = options.diff;
+        let world = session.world(&inventory, &dir, extra, options)?;
+        session.show_warnings();
+        let hosts = Selected { inventory, limit: self.args.limit.clone() };
+        if let Some(listing) = self.listing {
+            return list(ui, &playbook, listing, &hosts, &templar);
+        }
+        let sink: Arc<dyn Sink> = if self.global.json {
+            Arc::new(JsonSink::new(ui.clone()))
+        } else {
+            Arc::new(TerminalSink::new(ui.clone(), diff))
+        };
+        let engine = Engine::new(Parts {
+            world,
+            templar,
+            loader,
+            connector: session.connector(),
+            hosts: Arc::new(hosts),
+            secrets: session.secrets(),
+            sink,
+            redactor: ui.redactor().clone(),
+            target: session.target_defaults(),
+            prompter: Arc::clone(&session.prompter),
+            start_at: self.args.start_at_task.clone(),
+            force_handlers: self.args.force_handlers,
+        });
+        let outcome = tokio::select! {
+            outcome = engine.run(&playbook) => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                ui.progress().clear();
+                ui.note("interrupted: stopping what runs on the hosts");
+                // A second Ctrl-C ends the wait.
+                tokio::select! {
+                    () = engine.close() => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted")
+                    .hint("what was finished stays; run the same command again to go on"));
+            }
+        };
+        session.show_warnings();
+        let summary = outcome?;
+        Ok(match engine::exit_kind(&summary) {
+            None => Exit::Ok,
+            Some(kind) => Error::new(kind, "").exit(),
+        })
+    }
+}
+
+/// Prints what a run would do, without connecting.
+fn list(
+    ui: &Ui,
+    playbook: &Playbook,
+    listing: Listing,
+    hosts: &Selected,
+    templar: &crate::template::Templar,
+) -> Result<Exit> {
+    use crate::engine::Hosts as _;
+    let nothing: Arc<dyn crate::template::Scope> = Arc::new(NoVariables);
+    for (number, play) in playbook.plays.iter().enumerate() {
+        let pattern = super::session::text_of(&templar.node(&play.hosts, &nothing)?);
+        let name = play.root.keywords.name.as_ref().and_then(|node| node.as_str()).unwrap_or(&pattern);
+        ui.data(&format!("play #{} ({pattern}): {name}", number + 1));
+        match listing {
+            Listing::Hosts => {
+                for host in hosts.select(&pattern)? {
+                    ui.data(&format!("  {host}"));
+                }
+            }
+            Listing::Tasks | Listing::Tags => {
+                let mut tags = std::collections::BTreeSet::new();
+                for list in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
+                    list_items(ui, list, listing, &mut tags);
+                }
+                if listing == Listing::Tags {
+                    ui.data(&format!("  tags: {}", tags.into_iter().collect::<Vec<_>>().join(", ")));
+                }
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn list_items(ui: &Ui, items: &[Item], listing: Listing, tags: &mut std::collections::BTreeSet<String>) {
+    for item in items {
+        match item {
+            Item::Block(block) => {
+                for list in [&block.items, &block.rescue, &block.always] {
+                    list_items(ui, list, listing, tags);
+                }
+            }
+            Item::Task(task) => {
+                let own: Vec<String> = task
+                    .gathered(|keywords| &keywords.tags)
+                    .iter()
+                    .filter_map(|tag| tag.as_str())
+                    .map(str::to_owned)
+                    .collect();
+                if listing == Listing::Tasks {
+                    let name = task.keywords.name.as_ref().and_then(|node| node.as_str()).unwrap_or(&task.module_name);
+                    let role = task.parent.role().map(|used| format!("{} : ", used.role.name)).unwrap_or_default();
+                    let shown = if own.is_empty() { String::new() } else { format!("  [{}]", own.join(", ")) };
+                    ui.data(&format!("  {role}{name}{shown}"));
+                }
+                tags.extend(own);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NoVariables;
+
+impl crate::template::Scope for NoVariables {
+    fn get(&self, _name: &str) -> Option<crate::value::Raw> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![]
+    }
+}

@@ -1,0 +1,356 @@
+//! A command's project, settings, inventory and keys, and the parts of an engine made of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use futures::future::BoxFuture;
+use indexmap::IndexMap;
+
+use super::Global;
+use crate::connection::{
+    self, BecomeMethod, ConnectOptions, Connection, ConnectionError, Prompter, Target, UnknownHostKey,
+};
+use crate::diagnostic::Span;
+use crate::engine::{Connector, Hosts, Secrets, TargetDefaults};
+use crate::error::{Error, Result};
+use crate::inventory::{Content, Inventory, variables_of};
+use crate::playbook::{Files, Loader, Vars};
+use crate::project::Project;
+use crate::secret::Redactor;
+use crate::settings::Settings;
+use crate::template::{Scope, Services, Templar};
+use crate::ui::{TerminalPrompter, Ui};
+use crate::value::{Raw, Value};
+use crate::vars::{HostVars, RunOptions, World};
+use crate::vault::{self, IdentitySource, Keyring};
+use crate::yaml::{Kind, Node, Tag};
+
+/// What a command works with.
+pub struct Session {
+    /// The terminal.
+    pub ui: Ui,
+    /// The project.
+    pub project: Arc<Project>,
+    /// The resolved settings.
+    pub settings: Settings,
+    /// The keys to the vault.
+    pub keyring: Keyring,
+    /// Asks the person at the terminal.
+    pub prompter: Arc<dyn Prompter>,
+    /// `--ask-pass`.
+    ask_pass: bool,
+    /// `--ask-become-pass`.
+    ask_become_pass: bool,
+}
+
+impl Session {
+    /// Finds the project and resolves the settings. Nothing is decrypted and nobody is asked yet.
+    pub fn open(global: &Global, ui: &Ui) -> Result<Self> {
+        let start = match &global.project {
+            Some(dir) => dir.clone(),
+            None => std::env::current_dir().map_err(|error| Error::io("find", Path::new("."), &error))?,
+        };
+        let project = Arc::new(Project::discover(&start)?);
+        let settings = Settings::resolve(
+            global.given(),
+            &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
+            &project,
+        )?;
+        let prompter: Arc<dyn Prompter> = Arc::new(TerminalPrompter::new(ui.clone()));
+        let sources = settings
+            .identities
+            .iter()
+            .map(|path| IdentitySource { path: path.clone(), from: "the settings".to_owned() });
+        let keyring = Keyring::new(sources.collect(), Arc::clone(&prompter));
+        Ok(Self {
+            ui: ui.clone(),
+            project,
+            settings,
+            keyring,
+            prompter,
+            ask_pass: global.ask_pass,
+            ask_become_pass: global.ask_become_pass,
+        })
+    }
+
+    /// Shows what came up while reading files.
+    pub fn show_warnings(&self) {
+        for warning in self.project.take_warnings() {
+            self.ui.diagnostic(&warning);
+        }
+    }
+
+    /// The inventory.
+    pub fn inventory(&self) -> Result<Arc<Inventory>> {
+        Inventory::load(&self.settings.inventory, &self.project).map(Arc::new)
+    }
+
+    /// A template engine that opens secrets with the session's keys.
+    pub fn templar(&self) -> Templar {
+        Templar::new(Arc::new(Vaulted { keyring: self.keyring.clone(), redactor: self.ui.redactor().clone() }))
+    }
+
+    /// A loader of playbooks whose imports may use these extra variables.
+    pub fn loader(&self, templar: &Templar, extra: &Arc<Vars>) -> Loader {
+        let files = ProjectFiles { project: Arc::clone(&self.project), roles: self.settings.roles_path.clone() };
+        Loader::new(Arc::new(files), templar.clone(), Arc::new(Extra(Arc::clone(extra))))
+    }
+
+    /// The world of a run: every host with its inventory variables.
+    pub fn world(
+        &self,
+        inventory: &Inventory,
+        playbook_dir: &Path,
+        extra: Arc<Vars>,
+        options: RunOptions,
+    ) -> Result<Arc<World>> {
+        let mut hosts = IndexMap::new();
+        let mut opened: IndexMap<PathBuf, Arc<Vars>> = IndexMap::new();
+        for host in inventory.hosts() {
+            let mut layers = vec![];
+            for layer in inventory.layers(&host.name, Some(playbook_dir))? {
+                let vars = match &layer.content {
+                    Content::Plain(vars) => raw(vars)?,
+                    Content::Encrypted(file) => match opened.get(&file.path) {
+                        Some(vars) => Arc::clone(vars),
+                        None => {
+                            let vars = self.open_vars(file)?;
+                            opened.insert(file.path.clone(), Arc::clone(&vars));
+                            vars
+                        }
+                    },
+                };
+                layers.insert(0, vars);
+            }
+            let vars = HostVars::new(host.name.clone(), inventory.group_names(&host.name), layers);
+            hosts.insert(host.name.clone(), Arc::new(vars));
+        }
+        let groups = inventory.groups().map(|group| (group.name.clone(), inventory.hosts_of(&group.name))).collect();
+        let source = self.settings.inventory.first().map(PathBuf::from).filter(|path| path.exists());
+        let absolute = source.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let inventory_dir = absolute
+            .as_ref()
+            .and_then(|path| if path.is_dir() { Some(path.clone()) } else { path.parent().map(Path::to_path_buf) });
+        Ok(Arc::new(World {
+            hosts,
+            groups,
+            extra,
+            options,
+            inventory_dir,
+            inventory_file: absolute,
+            templar: OnceLock::new(),
+            ..World::default()
+        }))
+    }
+
+    /// A file of variables that is encrypted as a whole. Everything in it is a secret.
+    fn open_vars(&self, file: &crate::project::EncryptedFile) -> Result<Arc<Vars>> {
+        let plain = self.keyring.open(&file.bytes).map_err(|error| {
+            error.map(|mut diagnostic| {
+                diagnostic.message = format!("cannot open `{}`: {}", file.name, diagnostic.message);
+                diagnostic
+            })
+        })?;
+        let text =
+            String::from_utf8(plain.to_vec()).map_err(|_| Error::user(format!("`{}` is not text", file.name)))?;
+        let parsed = crate::yaml::parse_hidden(&file.name, &text)?;
+        register(&parsed.node, self.ui.redactor());
+        raw(&*variables_of(&parsed.node)?)
+    }
+
+    /// How hosts are reached, passwords asked for now if the command line says so.
+    pub fn target_defaults(&self) -> TargetDefaults {
+        let settings = &self.settings;
+        let password = if self.ask_pass { self.prompter.password("login password") } else { None };
+        let become_password = if self.ask_become_pass { self.prompter.password("become password") } else { None };
+        TargetDefaults {
+            user: settings.remote_user.clone(),
+            private_key: settings.private_key.clone(),
+            password,
+            ssh_args: vec![],
+            timeout: Some(settings.timeout),
+            unknown_host_key: if settings.accept_new { UnknownHostKey::AcceptNew } else { UnknownHostKey::Ask },
+            r#become: settings.become_enabled,
+            become_user: settings.become_user.clone(),
+            become_method: Some(
+                match settings.become_method {
+                    BecomeMethod::Sudo => "sudo",
+                    BecomeMethod::Su => "su",
+                    BecomeMethod::Doas => "doas",
+                }
+                .to_owned(),
+            ),
+            become_password,
+        }
+    }
+
+    /// What makes connections.
+    pub fn connector(&self) -> Arc<dyn Connector> {
+        Arc::new(RealConnector(ConnectOptions {
+            redactor: self.ui.redactor().clone(),
+            prompter: Arc::clone(&self.prompter),
+        }))
+    }
+
+    /// What opens encrypted files that modules copy.
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(VaultFiles { keyring: self.keyring.clone(), redactor: self.ui.redactor().clone() })
+    }
+}
+
+/// Inventory variables as the engine takes them. Encrypted values must stand at the key they were encrypted for.
+fn raw(vars: &IndexMap<String, Node>) -> Result<Arc<Vars>> {
+    for (name, node) in vars {
+        check_keys(name, node)?;
+    }
+    Ok(Arc::new(vars.iter().map(|(name, node)| (name.clone(), Raw::Node(node.clone()))).collect()))
+}
+
+fn check_keys(path: &str, node: &Node) -> Result<()> {
+    match &node.kind {
+        Kind::Str(text) if node.tag == Some(Tag::Vault) => {
+            // What is no age value is refused when it is used; here only the key matters.
+            let Ok(sealed) = vault::decode(text) else { return Ok(()) };
+            vault::check_key(&sealed, path, &node.span)
+        }
+        Kind::Map(map) => map
+            .iter()
+            .try_for_each(|(key, value)| check_keys(&format!("{path}.{}", key.as_str().unwrap_or_default()), value)),
+        Kind::List(items) => {
+            items.iter().enumerate().try_for_each(|(index, item)| check_keys(&format!("{path}[{index}]"), item))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Registers every text of an encrypted file as a secret.
+fn register(node: &Node, redactor: &Redactor) {
+    match &node.kind {
+        Kind::Str(text) => redactor.add(text),
+        Kind::List(items) => items.iter().for_each(|item| register(item, redactor)),
+        Kind::Map(map) => map.iter().for_each(|(_, value)| register(value, redactor)),
+        _ => {}
+    }
+}
+
+/// Secrets and files for templates.
+#[derive(Debug)]
+struct Vaulted {
+    keyring: Keyring,
+    redactor: Redactor,
+}
+
+impl Services for Vaulted {
+    fn decrypt(&self, _name: Option<&str>, ciphertext: &str, span: &Span) -> Result<String> {
+        let sealed = vault::decode(ciphertext).map_err(|error| error.at(span))?;
+        let plain = self.keyring.open(&sealed).map_err(|error| error.at(span))?;
+        let text = String::from_utf8(plain.to_vec()).map_err(|_| Error::user("this secret is not text").at(span))?;
+        self.redactor.add(&text);
+        Ok(text)
+    }
+
+    fn find_file(&self, scope: &dyn Scope, dir: &str, name: &str) -> Option<PathBuf> {
+        let path = crate::fs::expand_home(name);
+        if path.is_absolute() {
+            return Some(path).filter(|path| path.exists());
+        }
+        let base = |variable: &str| match scope.get(variable) {
+            Some(Raw::Value(value)) => value.as_str().map(PathBuf::from),
+            _ => None,
+        };
+        [base("role_path"), base("playbook_dir")]
+            .into_iter()
+            .flatten()
+            .flat_map(|base| [base.join(dir), base])
+            .map(|place| place.join(&path))
+            .find(|path| path.exists())
+    }
+}
+
+/// Encrypted files that modules copy to a host.
+struct VaultFiles {
+    keyring: Keyring,
+    redactor: Redactor,
+}
+
+impl Secrets for VaultFiles {
+    fn open(&self, path: &Path, content: Vec<u8>) -> Result<Vec<u8>> {
+        if !vault::is_encrypted_file(&content) {
+            return Ok(content);
+        }
+        let plain = self.keyring.open(&content).map_err(|error| {
+            error.map(|mut diagnostic| {
+                diagnostic.message = format!("cannot open `{}`: {}", path.display(), diagnostic.message);
+                diagnostic
+            })
+        })?;
+        if let Ok(text) = std::str::from_utf8(&plain) {
+            self.redactor.add(text);
+        }
+        Ok(plain.to_vec())
+    }
+}
+
+/// YAML files of the project, for playbooks.
+struct ProjectFiles {
+    project: Arc<Project>,
+    roles: Vec<PathBuf>,
+}
+
+impl Files for ProjectFiles {
+    fn yaml(&self, path: &Path) -> Result<Node> {
+        self.project.yaml(path).map(|node| (*node).clone())
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.project.name_of(path)
+    }
+
+    fn role_paths(&self) -> Vec<PathBuf> {
+        self.roles.clone()
+    }
+}
+
+/// Extra variables as a scope of their own.
+#[derive(Debug)]
+struct Extra(Arc<Vars>);
+
+impl Scope for Extra {
+    fn get(&self, name: &str) -> Option<Raw> {
+        match name {
+            "omit" => Some(Raw::Value(crate::value::omit())),
+            _ => self.0.get(name).cloned(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+struct RealConnector(ConnectOptions);
+
+impl Connector for RealConnector {
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Arc<dyn Connection>, ConnectionError>> {
+        Box::pin(connection::connect(target, &self.0))
+    }
+}
+
+/// Hosts by pattern, within `--limit`.
+pub struct Selected {
+    /// The inventory.
+    pub inventory: Arc<Inventory>,
+    /// `--limit`.
+    pub limit: Option<String>,
+}
+
+impl Hosts for Selected {
+    fn select(&self, pattern: &str) -> Result<Vec<String>> {
+        self.inventory.select(pattern, self.limit.as_deref()).map(|selection| selection.hosts)
+    }
+}
+
+/// Text of a value.
+pub fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,153 @@
+//! `mms status`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::session::{Selected, text_of};
+use super::{Global, Session, services};
+use crate::engine::{Engine, Host, Parts, Question};
+use crate::error::{Error, Exit, Result};
+use crate::event::{Event, Sink};
+use crate::playbook::Vars;
+use crate::service::status::{self, Condition, ContainerStatus, ServiceStatus};
+use crate::ui::{Style, Ui};
+use crate::vars::RunOptions;
+
+/// Show how the services are doing
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms status\n  mms status radarr --json")]
+pub struct Status {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Only hosts that match this pattern
+    #[arg(short, long, value_name = "PATTERN")]
+    limit: Option<String>,
+}
+
+impl Status {
+    pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
+        let session = Session::open(global, ui)?;
+        services::variables(&session, &self.services)?;
+        let engine = looking(&session, self.limit.clone())?;
+        let hosts = engine.select("all")?;
+        let asked = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host))).await;
+        engine.close().await;
+        let mut exit = Exit::Ok;
+        for (host, answer) in hosts.iter().zip(asked) {
+            match answer {
+                Ok(mut found) => {
+                    found.retain(|service| self.services.is_empty() || self.services.contains(&service.service));
+                    if found.iter().any(|service| !service.is_well()) {
+                        exit = exit.or_worse(Exit::Failed);
+                    }
+                    show(ui, global.json, host.name(), &found);
+                }
+                Err(error) => {
+                    exit = exit.or_worse(error.exit());
+                    ui.error(&error);
+                }
+            }
+        }
+        Ok(exit)
+    }
+}
+
+/// An engine for verbs that only look.
+pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine> {
+    let templar = session.templar();
+    let extra = Arc::new(Vars::new());
+    let loader = session.loader(&templar, &extra);
+    let inventory = session.inventory()?;
+    let options = RunOptions { forks: session.settings.forks, limit: limit.clone(), ..RunOptions::default() };
+    let world = session.world(&inventory, &session.project.playbooks(), extra, options)?;
+    session.show_warnings();
+    Ok(Engine::new(Parts {
+        world,
+        templar,
+        loader,
+        connector: session.connector(),
+        hosts: Arc::new(Selected { inventory, limit }),
+        secrets: session.secrets(),
+        sink: Arc::new(Quiet),
+        redactor: session.ui.redactor().clone(),
+        target: session.target_defaults(),
+        prompter: Arc::clone(&session.prompter),
+        start_at: None,
+        force_handlers: false,
+    }))
+}
+
+struct Quiet;
+
+impl Sink for Quiet {
+    fn emit(&self, _event: Event) {}
+}
+
+/// The user that the containers of a host run as.
+pub(super) fn user_of(engine: &Engine, host: &Host) -> Result<String> {
+    Ok(engine.variable_of(host, "mms_user")?.map_or_else(|| "mms".to_owned(), |user| text_of(&user)))
+}
+
+/// The services of a host. A host whose media user does not exist has none.
+pub(super) async fn of_host(engine: &Engine, host: &Arc<Host>) -> Result<Vec<ServiceStatus>> {
+    let question = Question { script: status::probe_script(), user: Some(user_of(engine, host)?) };
+    let answer = engine.ask(host, &question, None).await?;
+    if !answer.ok() {
+        let error =
+            Error::new(crate::error::ErrorKind::Failed, format!("{}: {}", host.name(), answer.stderr_text().trim()));
+        return Err(error);
+    }
+    Ok(status::read(&answer.stdout))
+}
+
+fn show(ui: &Ui, json: bool, host: &str, found: &[ServiceStatus]) {
+    if json {
+        ui.data(&serde_json::json!({"host": host, "services": found}).to_string());
+        return;
+    }
+    let paint = ui.paint();
+    let containers =
+        || found.iter().flat_map(|service| service.containers.iter().map(move |container| (service, container)));
+    let width = |get: fn(&ServiceStatus, &ContainerStatus) -> usize, least: usize| {
+        containers().map(|(service, container)| get(service, container)).max().unwrap_or(0).max(least)
+    };
+    let service_width = width(|service, _| service.service.chars().count(), 7);
+    let name_width = width(|_, container| container.name.chars().count(), 9);
+    let image_width = width(|_, container| container.image.chars().count(), 5);
+    let well = containers().filter(|(_, container)| container.condition == Condition::Well).count();
+    ui.data(&paint.text(Style::Strong, &format!("{host}: {well} of {} containers well", containers().count())));
+    if found.is_empty() {
+        return;
+    }
+    let header = format!(
+        "  {:service_width$}  {:name_width$}  {:9}  {:image_width$}  SINCE",
+        "SERVICE", "CONTAINER", "STATE", "IMAGE"
+    );
+    ui.data(&paint.text(Style::Dim, &header));
+    let mut before = "";
+    for (service, container) in containers() {
+        let shown = if service.service == before { "" } else { service.service.as_str() };
+        before = &service.service;
+        let (word, style) = match container.condition {
+            Condition::Well => ("well", Style::Good),
+            Condition::Starting => ("starting", Style::Unknown),
+            Condition::Unhealthy => ("unhealthy", Style::Bad),
+            Condition::Failed => ("failed", Style::Bad),
+            Condition::Stopped => ("stopped", Style::Changed),
+        };
+        let state = paint.text(style, &format!("{word:9}"));
+        let mut line = format!(
+            "  {shown:service_width$}  {:name_width$}  {state}  {:image_width$}  {}",
+            container.name, container.image, container.since
+        );
+        if container.restarts > 0 {
+            line.push_str(&format!("  {} restarts", container.restarts));
+        }
+        if container.drifted {
+            line.push_str("  (its unit is not the one that mms deployed)");
+        }
+        ui.data(line.trim_end());
+    }
+}

@@ -1,0 +1,32 @@
+//! Where local files that tasks name are looked for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Parent, ParentKind};
+
+/// The directory that a task's relative names start from: of the file it stands in, of its role's tasks, of the playbook.
+pub fn task_dir(parent: &Arc<Parent>, playbook_dir: &Path) -> PathBuf {
+    parent
+        .chain()
+        .find_map(|outer| match &outer.kind {
+            ParentKind::File { dir, .. } => Some(dir.clone()),
+            ParentKind::Role(used) => Some(used.role.path.join("tasks")),
+            ParentKind::Block | ParentKind::Play => None,
+        })
+        .unwrap_or_else(|| playbook_dir.to_path_buf())
+}
+
+/// Where a local file may be: in each role around the task, beside its file, beside the playbook; first under `dir`, then directly.
+pub fn search_paths(parent: &Arc<Parent>, playbook_dir: &Path, dir: &str) -> Vec<PathBuf> {
+    let mut bases: Vec<PathBuf> = parent
+        .chain()
+        .filter_map(|outer| match &outer.kind {
+            ParentKind::Role(used) => Some(used.role.path.clone()),
+            _ => None,
+        })
+        .collect();
+    bases.push(task_dir(parent, playbook_dir));
+    bases.push(playbook_dir.to_path_buf());
+    bases.into_iter().flat_map(|base| [base.join(dir), base]).collect()
+}
