@@ -2,6 +2,7 @@
 
 mod blockinfile;
 mod edit;
+mod file;
 mod ini_file;
 mod lineinfile;
 mod replace;
@@ -11,6 +12,7 @@ use super::{Kind, Module};
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     Module { spec: &blockinfile::SPEC, kind: Kind::State(&blockinfile::Blockinfile) },
+    Module { spec: &file::SPEC, kind: Kind::State(&file::File) },
     Module { spec: &ini_file::SPEC, kind: Kind::State(&ini_file::IniFile) },
     Module { spec: &lineinfile::SPEC, kind: Kind::State(&lineinfile::Lineinfile) },
     Module { spec: &replace::SPEC, kind: Kind::State(&replace::Replace) },
