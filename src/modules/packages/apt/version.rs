@@ -42,7 +42,7 @@ fn part(mut a: &str, mut b: &str) -> Ordering {
             if ordering.is_ne() {
                 return ordering;
             }
-                        (a, b) = (rest(a), rest(b));
+            (a, b) = (rest(a), rest(b));
         }
         let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (head_a, tail_a) = a.split_at(digits(a));
