@@ -2,6 +2,7 @@
 
 mod apt;
 mod dnf;
+mod package;
 mod rpm;
 
 use super::{Kind, Module};
@@ -10,6 +11,7 @@ use super::{Kind, Module};
 pub static MODULES: &[Module] = &[
     Module { spec: &apt::SPEC, kind: Kind::State(&apt::Apt) },
     Module { spec: &dnf::SPEC, kind: Kind::State(&dnf::Dnf) },
+    Module { spec: &package::SPEC, kind: Kind::State(&package::Package) },
 ];
 
 /// The items of a list argument with those taken apart that hold commas: Ansible's package modules take both.

@@ -5,8 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::connection::Answer;
-use crate::modules::{Args, Change, Context, Default, Failure, Next, Spec, StateModule, Step, Workstation};
+use futures::future::BoxFuture;
+
+use crate::connection::{Answer, Frame};
+use crate::modules::{
+    ActionModule, Args, Change, Context, Default, Diff, Failure, Gate, Host, Next, Outcome, Spec, StateModule, Step,
+    Workstation,
+};
 use crate::template::FileOptions;
 use crate::value::{Fields, Value};
 
@@ -136,4 +141,62 @@ pub fn answer(shell: &[&str], script: &str, stdin: Option<&[u8]>) -> Answer {
     }
     let output = child.wait_with_output().unwrap();
     Answer { rc: output.status.code().unwrap_or(-1), stdout: output.stdout, stderr: output.stderr }
+}
+
+/// A host that is a shell of this machine.
+struct Here<'a> {
+    shell: &'a [&'a str],
+    check: bool,
+    gone: std::sync::atomic::AtomicBool,
+}
+
+impl Here<'_> {
+    fn answer(&self, frame: &Frame) -> BoxFuture<'static, Result<Answer, Failure>> {
+        let answer = answer(self.shell, &frame.script, frame.stdin.as_deref());
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+impl Host for Here<'_> {
+    fn probe(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+        self.answer(&script)
+    }
+
+    fn probe_as<'a>(&'a self, _user: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+        self.answer(&script)
+    }
+
+    fn change<'a>(&'a self, summary: &'a [String], _diff: &'a [Diff]) -> BoxFuture<'a, Gate> {
+        assert!(!summary.is_empty(), "a change without a summary");
+        self.gone.store(!self.check, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async { if self.check { Gate::CheckOnly } else { Gate::Go } })
+    }
+
+    fn run(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+        assert!(self.gone.load(std::sync::atomic::Ordering::Relaxed), "a change before it was allowed");
+        self.answer(&script)
+    }
+
+    fn run_as<'a>(&'a self, _user: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Host::run(self, script)
+    }
+
+    fn upload<'a>(&'a self, _from: &'a Path, _script: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(async { Err(Failure::new("no uploads here")) })
+    }
+
+    fn progress(&self, _line: &str) {}
+
+    fn reconnect(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// One task of an action module against one shell. Its runtime has a clock.
+pub fn act(shell: &[&str], module: &dyn ActionModule, args: &Args, check: bool) -> Result<Outcome, Failure> {
+    let desk = Desk::default();
+    let cx = Context { check, diff: false, user: None, workstation: &desk };
+    let host = Here { shell, check, gone: std::sync::atomic::AtomicBool::new(false) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(module.run(&cx, args, &host))
 }
