@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorized_key;
+mod firewalld;
 mod getent;
 mod group;
 mod mount;
@@ -16,6 +17,7 @@ use super::Module;
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     authorized_key::MODULE,
+    firewalld::MODULE,
     getent::MODULE,
     group::MODULE,
     mount::MODULE,
