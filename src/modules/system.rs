@@ -5,11 +5,17 @@ mod authorized_key;
 mod firewalld;
 mod getent;
 mod group;
+mod hostname;
 mod mount;
 mod output;
+mod reboot;
+mod seboolean;
+mod sefcontext;
+mod service_facts;
 mod setup;
 mod sysctl;
 mod systemd;
+mod timezone;
 mod user;
 
 use super::Module;
@@ -20,10 +26,16 @@ pub static MODULES: &[Module] = &[
     firewalld::MODULE,
     getent::MODULE,
     group::MODULE,
+    hostname::MODULE,
     mount::MODULE,
+    reboot::MODULE,
+    seboolean::MODULE,
+    sefcontext::MODULE,
     systemd::SERVICE,
+    service_facts::MODULE,
     setup::MODULE,
     sysctl::MODULE,
     systemd::MODULE,
+    timezone::MODULE,
     user::MODULE,
 ];
