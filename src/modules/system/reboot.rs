@@ -67,29 +67,18 @@ impl ActionModule for Reboot {
             pause(seconds(args, "post_reboot_delay")).await;
             let failed =
                 |msg: String| Failure::new(msg).field("rebooted", true).field("elapsed", start.elapsed().as_secs());
-            let back = async || {
-                host.progress("waiting for the host to come back");
-                connect(args, host).await?;
-                let now = boot_id(args, &host.probe(Frame::new(args.text("boot_time_command"))).await?)?;
-                if now.is_empty() || now == before { Err(Failure::new("boot time has not changed")) } else { Ok(()) }
-            };
-            if !until(args, back).await {
-                return Err(failed(timed_out(args, "last boot time check"))
-                    .hint("the host may still be starting; look at its console"));
+            let mut wait = Wait::new(args);
+            while !is_back(args, host, &before).await {
+                if !wait.again().await {
+                    return Err(failed(timed_out(args, "last boot time check"))
+                        .hint("the host may still be starting; look at its console"));
+                }
             }
-            let test = async || {
-                let answer = match host.probe(Frame::new(args.text("test_command"))).await {
-                    Ok(answer) => answer,
-                    Err(failure) => {
-                        // Another restart may have cut the connection.
-                        connect(args, host).await?;
-                        return Err(failure);
-                    }
-                };
-                if answer.ok() { Ok(()) } else { Err(Failure::of_answer("the test command failed", &answer)) }
-            };
-            if !until(args, test).await {
-                return Err(failed(timed_out(args, "post-reboot test command")));
+            let mut wait = Wait::new(args);
+            while !passes_test(args, host).await {
+                if !wait.again().await {
+                    return Err(failed(timed_out(args, "post-reboot test command")));
+                }
             }
             Ok(Outcome::Changed(result(start.elapsed().as_secs())))
         })
@@ -165,16 +154,41 @@ async fn connect(args: &Args, host: &dyn Host) -> Result<(), Failure> {
     }
 }
 
-/// Tries again after 1, 2, 4, 8, 12, 12, … seconds until it succeeds or `reboot_timeout` is over; whether it succeeded.
-async fn until(args: &Args, attempt: impl AsyncFn() -> Result<(), Failure>) -> bool {
-    let end = Instant::now() + seconds(args, "reboot_timeout");
-    let mut wait = Duration::from_secs(1);
-    while Instant::now() < end {
-        if attempt().await.is_ok() {
-            return true;
-        }
-        pause(wait.min(LONGEST_PAUSE)).await;
-        wait *= 2;
+/// Whether the host answers from another boot.
+async fn is_back(args: &Args, host: &dyn Host, before: &str) -> bool {
+    host.progress("waiting for the host to come back");
+    if connect(args, host).await.is_err() {
+        return false;
     }
+    let Ok(answer) = host.probe(Frame::new(args.text("boot_time_command"))).await else { return false };
+    boot_id(args, &answer).is_ok_and(|now| !now.is_empty() && now != before)
+}
+
+/// Whether the test command succeeds.
+async fn passes_test(args: &Args, host: &dyn Host) -> bool {
+    if let Ok(answer) = host.probe(Frame::new(args.text("test_command"))).await {
+        return answer.ok();
+    }
+    // Another restart may have cut the connection; if it cannot be made anew, the next attempt says so.
+    let _ = connect(args, host).await;
     false
+}
+
+/// Pauses of 1, 2, 4, 8, 12, 12, … seconds until `reboot_timeout` is over.
+struct Wait {
+    end: Instant,
+    next: Duration,
+}
+
+impl Wait {
+    fn new(args: &Args) -> Self {
+        Self { end: Instant::now() + seconds(args, "reboot_timeout"), next: Duration::from_secs(1) }
+    }
+
+    /// Pauses; false when the time is over.
+    async fn again(&mut self) -> bool {
+        pause(self.next.min(LONGEST_PAUSE)).await;
+        self.next *= 2;
+        Instant::now() < self.end
+    }
 }
