@@ -116,7 +116,7 @@ pub fn percent(format: &str, arguments: &Value) -> Eval<String> {
 /// `format.format(…)`.
 pub fn braces(format: &str, args: &[Value], kwargs: &[(String, Value)]) -> Eval<String> {
     let mut out = String::new();
-    let mut automatic = 0;
+    let mut numbering = Numbering::Undecided;
     let mut chars = format.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -140,10 +140,11 @@ pub fn braces(format: &str, args: &[Value], kwargs: &[(String, Value)]) -> Eval<
                 }
                 let (name, spec) = field.split_once(':').unwrap_or((&field, ""));
                 let (name, conversion) = name.split_once('!').unwrap_or((name, ""));
-                let value = lookup(name, args, kwargs, &mut automatic)?;
-                let spec = match spec.contains('{') {
-                    true => braces(spec, &args[automatic.min(args.len())..], kwargs)?,
-                    false => spec.to_owned(),
+                let value = lookup(name, args, kwargs, &mut numbering)?;
+                let spec = match (spec.contains('{'), &numbering) {
+                    (true, Numbering::Automatic(next)) => braces(spec, args.get(*next..).unwrap_or_default(), kwargs)?,
+                    (true, _) => braces(spec, args, kwargs)?,
+                    (false, _) => spec.to_owned(),
                 };
                 let value = match conversion {
                     "r" | "a" => Value::from(py::repr(&value)?),
@@ -158,17 +159,33 @@ pub fn braces(format: &str, args: &[Value], kwargs: &[(String, Value)]) -> Eval<
     Ok(out)
 }
 
-fn lookup(name: &str, args: &[Value], kwargs: &[(String, Value)], automatic: &mut usize) -> Eval<Value> {
+/// Whether the fields of a format string are numbered.
+enum Numbering {
+    Undecided,
+    /// `{}`; the next argument.
+    Automatic(usize),
+    /// `{0}`.
+    Manual,
+}
+
+fn lookup(name: &str, args: &[Value], kwargs: &[(String, Value)], numbering: &mut Numbering) -> Eval<Value> {
     let end = name.find(['.', '[']).unwrap_or(name.len());
     let (first, mut rest) = name.split_at(end);
     let missing = || Stop::error(format!("the format string needs `{{{first}}}`, which is not given"));
-    let mut value = if first.is_empty() {
-        *automatic += 1;
-        args.get(*automatic - 1).cloned()
-    } else if let Ok(index) = first.parse::<usize>() {
-        args.get(index).cloned()
-    } else {
-        kwargs.iter().find(|(key, _)| key == first).map(|(_, value)| value.clone())
+    let manual = first.parse::<usize>();
+    match (first.is_empty(), manual.is_ok(), &mut *numbering) {
+        (true, _, Numbering::Manual) | (_, true, Numbering::Automatic(_)) => {
+            return Err(Stop::error("a format string numbers all its fields or none"));
+        }
+        (true, _, Numbering::Automatic(next)) => *next += 1,
+        (true, ..) => *numbering = Numbering::Automatic(1),
+        (_, true, _) => *numbering = Numbering::Manual,
+        _ => {}
+    }
+    let mut value = match (manual, &*numbering) {
+        (Ok(index), _) => args.get(index).cloned(),
+        (Err(_), Numbering::Automatic(next)) if first.is_empty() => args.get(next - 1).cloned(),
+        _ => kwargs.iter().find(|(key, _)| key == first).map(|(_, value)| value.clone()),
     }
     .ok_or_else(missing)?;
     while !rest.is_empty() {
@@ -306,7 +323,8 @@ fn float_digits(value: f64, kind: Option<char>, layout: &Layout) -> Eval<String>
         Some('f' | 'F') => format!("{value:.precision$}"),
         Some('%') => format!("{:.precision$}%", value * 100.0),
         Some(kind @ ('e' | 'E')) => exponent(&format!("{value:.precision$e}"), kind),
-        Some('g' | 'G') => general(value, precision.max(1)),
+        Some('g') => general(value, precision.max(1)),
+        Some('G') => general(value, precision.max(1)).to_uppercase(),
         None => match layout.precision {
             Some(precision) => general(value, precision.max(1)),
             None => py::float_text(value),

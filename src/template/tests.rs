@@ -299,16 +299,18 @@ fn uri(call: &mut Call<'_>, kind: Scheme) -> Eval<bool> {
         _ => vec![],
     };
     let Some(text) = call.input.as_str() else { return Ok(false) };
-    let Some((scheme, rest)) = text.split_once(':') else { return Ok(false) };
+    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
     let well_formed = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    if !well_formed || (!schemes.is_empty() && !schemes.iter().any(|known| known == scheme)) {
+    let scheme = if well_formed { scheme.to_lowercase() } else { String::new() };
+    if !schemes.is_empty() && !schemes.contains(&scheme) {
         return Ok(false);
     }
-    let netloc = rest.strip_prefix("//").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let netloc = rest.strip_prefix("//").filter(|_| well_formed).and_then(|rest| rest.split(['/', '?', '#']).next());
     Ok(match kind {
-        Scheme::Any => netloc.is_some_and(|netloc| !netloc.is_empty()) || netloc.is_none(),
-        Scheme::Url => netloc.is_some_and(|netloc| !netloc.is_empty()),
-        Scheme::Urn => scheme.eq_ignore_ascii_case("urn"),
+        // Ansible takes every text for a URI, relative ones included.
+        Scheme::Any => true,
+        Scheme::Url => netloc.is_some_and(|netloc| !netloc.is_empty()) || scheme == "file",
+        Scheme::Urn => scheme == "urn",
     })
 }

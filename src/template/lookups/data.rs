@@ -26,8 +26,7 @@ pub fn vars(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
 }
 
 pub fn varnames(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
-    let mut names = lookup.call.context.scope.names();
-    names.sort();
+    let names = lookup.call.context.scope.names();
     let mut out = vec![];
     for pattern in lookup.texts()? {
         let regex = filters::compile_regex(&pattern, false, false)?;
@@ -104,7 +103,7 @@ pub fn together(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
 }
 
 pub fn random_choice(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
-    let items = lookup.flat_terms()?;
+    let items = &lookup.terms;
     match items.len() {
         0 => Ok(vec![]),
         len => Ok(items.get(rand::random_range(0..len)).cloned().into_iter().collect()),
@@ -119,7 +118,30 @@ pub fn subelements(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
         Some(flags) => py::truth(&flags.get_attr("skip_missing")?)?,
         None => false,
     };
-    py::iterate(&filters::subelements_of(of, path, skip_missing)?)
+    let rows = py::iterate(&filters::subelements_of(of, path, skip_missing)?)?;
+    let steps: Vec<String> = py::text(path)?.split('.').map(str::to_owned).collect();
+    // Unlike the filter, the lookup leaves the list out of the item it belongs to.
+    let stripped = |row: Value| -> Eval<Value> {
+        match py::iterate(&row)?.as_slice() {
+            [item, sub] => Ok(Value::from(Tuple::from(vec![without(item, &steps)?, sub.clone()]))),
+            _ => Ok(row),
+        }
+    };
+    rows.into_iter().map(stripped).collect()
+}
+
+/// A mapping without what stands at a path of keys.
+fn without(of: &Value, steps: &[String]) -> Eval<Value> {
+    let Some((first, rest)) = steps.split_first() else { return Ok(of.clone()) };
+    let mut out = vec![];
+    for (key, value) in py::pairs(of).unwrap_or_default() {
+        match (key.as_str() == Some(first), rest.is_empty()) {
+            (true, true) => {}
+            (true, false) => out.push((key, without(&value, rest)?)),
+            (false, _) => out.push((key, value)),
+        }
+    }
+    Ok(Value::from_pairs(out))
 }
 
 /// `start=0 end=10 stride=2 format=%02d`, `count=5` or `start-end[/stride][:format]`.
