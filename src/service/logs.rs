@@ -22,14 +22,26 @@ pub fn script(containers: &[String], uid: u32, options: &LogOptions, as_root: bo
     if options.follow {
         words.push("--follow".to_owned());
     }
-    if as_root {
-        words.push(format!("_UID={uid}"));
-        words.extend(containers.iter().map(|name| format!("_SYSTEMD_USER_UNIT={name}.service")));
-    } else {
+    if !as_root {
         words.push("--user".to_owned());
-        words.extend(containers.iter().map(|name| format!("--unit={name}.service")));
     }
+    words.extend(matches(containers, uid));
     format!("exec {}", sh::join(words))
+}
+
+/// The journal's lines of containers: what they wrote (`CONTAINER_NAME`), and what `podman run` said when it could not start them,
+/// which Quadlet gives the unit's name. Podman's own events are under another name and left out.
+pub(super) fn matches<S: AsRef<str>>(containers: &[S], uid: u32) -> Vec<String> {
+    let mut words = vec![];
+    for name in containers {
+        for field in ["CONTAINER_NAME", "SYSLOG_IDENTIFIER"] {
+            if !words.is_empty() {
+                words.push("+".to_owned());
+            }
+            words.extend([format!("_UID={uid}"), format!("{field}={}", name.as_ref())]);
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -42,7 +54,7 @@ mod tests {
         assert_eq!(
             script(&["radarr".to_owned()], 1100, &options, true),
             "exec journalctl --no-pager --output=short-iso --lines=5 '--since=1 hour ago' --follow _UID=1100 \
-             _SYSTEMD_USER_UNIT=radarr.service"
+             CONTAINER_NAME=radarr + _UID=1100 SYSLOG_IDENTIFIER=radarr"
         );
     }
 }

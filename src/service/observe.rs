@@ -150,7 +150,8 @@ pub fn script(question: &Question) -> String {
         r#"say home - "$HOME"
 say uid - "$id"
 [ -e "/var/lib/systemd/linger/$(id -un)" ] && say linger - yes
-podman=$(podman --version 2>/dev/null) && say podman - "$podman"
+# Podman says nothing while its runtime directory is missing, which it is before the first login.
+podman=$(unset XDG_RUNTIME_DIR; podman --version 2>/dev/null) && say podman - "$podman"
 file salt "$state/salt" -
 for path in "$state"/services/*.json; do file state "$path" "${path##*/}"; done
 for path in "$units"/*.container "$units"/*.network "$units"/*.volume "$units"/*.pod "$units"/*.image; do

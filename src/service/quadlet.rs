@@ -261,7 +261,7 @@ fn storage(unit: &mut Unit, container: &Container) {
         let options = if volume.options.is_empty() { String::new() } else { format!(":{}", volume.options.join(",")) };
         unit.line("Volume", format_args!("{source}:{}{options}", on_command_line(&volume.target)));
     }
-    for path in &container.tmpfs {
+    for path in &container.tmpfs.0 {
         unit.line("Tmpfs", on_command_line(path));
     }
 }

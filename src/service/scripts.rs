@@ -210,14 +210,10 @@ pub(super) fn remember(states: &BTreeMap<String, Option<String>>, secrets: &[Str
 /// The last lines a container wrote, as systemd's journal has them. `as_root` reads the system's journal, which needs no
 /// journal of the user's own.
 pub(super) fn journal(container: &str, uid: u32, lines: u32, as_root: bool) -> String {
-    let unit = sh::quote(&format!("{container}.service"));
-    if as_root {
-        format!(
-            "journalctl --quiet --no-pager --output=cat --lines={lines} _UID={uid} _SYSTEMD_USER_UNIT={unit} 2>/dev/null\nexit 0\n"
-        )
-    } else {
-        format!(
-            "{PRELUDE}journalctl --user --quiet --no-pager --output=cat --lines={lines} --unit={unit} 2>/dev/null\nexit 0\n"
-        )
-    }
+    let lines = format!("--lines={lines}");
+    let mut words = vec!["journalctl", "--quiet", "--no-pager", "--output=cat", &lines];
+    let matches = super::logs::matches(std::slice::from_ref(&container), uid);
+    words.extend((!as_root).then_some("--user"));
+    words.extend(matches.iter().map(String::as_str));
+    format!("{}{} 2>/dev/null\nexit 0\n", if as_root { "" } else { PRELUDE }, sh::join(words))
 }

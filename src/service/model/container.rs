@@ -30,7 +30,7 @@ pub struct Container {
     pub volumes: Vec<Volume>,
     /// Paths in memory: `/path[:options]`.
     #[serde(default)]
-    pub tmpfs: Vec<String>,
+    pub tmpfs: Names,
     /// Environment variables. Not for secrets: these stand readable in the unit file.
     #[serde(default)]
     pub environment: IndexMap<String, Text>,

@@ -127,7 +127,7 @@ impl Container {
                 return Err(ReadError::new(path, format!("`{name}` cannot wait for itself")));
             }
         }
-        for (index, path) in self.tmpfs.iter().enumerate() {
+        for (index, path) in self.tmpfs.0.iter().enumerate() {
             if !path.starts_with('/') {
                 let place = vec![Step::Key("tmpfs".to_owned()), Step::Index(index)];
                 return Err(ReadError::new(place, format!("`{path}` is not an absolute path in the container")));
