@@ -305,6 +305,8 @@ impl Engine {
         }
         for (name, _, node) in &task.arguments.entries {
             if super::builtin::takes_expressions(spec.name, name) {
+                // Evaluated by the module itself; validation only sees that it is there.
+                fields.insert(name.clone(), Value::from(node.as_str().unwrap_or_default()));
                 continue;
             }
             let value = self.value(node, scope).await?;
