@@ -57,7 +57,8 @@ impl Config {
             words.extend(["-l".to_owned(), user.clone()]);
         }
         if let Some(key) = &target.private_key_file {
-            words.extend(["-i".to_owned(), expand_home(&key.to_string_lossy()).display().to_string()]);
+            // `-i` of a file that does not exist would be dropped, and the error could not name it.
+            words.extend(["-o".to_owned(), format!("IdentityFile=\"{}\"", expand_home(&key.to_string_lossy()).display())]);
         }
         words.extend(target.ssh_args.iter().cloned());
         match Self::ask_ssh(&target.name, &words, host).await? {

@@ -48,7 +48,7 @@ pub(crate) fn find(config: &Config) -> Vec<KeyFile> {
             // `ssh` lists its default names whether they exist or not. With the public half alone the agent may have the rest.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let public = load_public_key(beside(path, ".pub")).ok();
-                let chosen = config.identities_only || config.identity_files.len() == 1;
+                let chosen = !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("id_"));
                 if public.is_some() || chosen {
                     let error = Some("there is no such file".to_owned());
                     let certificates = certificates(path, public.as_ref(), config);
