@@ -29,7 +29,8 @@ pub(crate) async fn enter(
     let request = Request::new(wanted, transport)?;
     match tokio::time::timeout(PATIENCE, request.ask(process)).await {
         Ok(result) => result,
-        Err(_) => Err(request.error(&format!("`{}` did not answer within {} s", request.program, PATIENCE.as_secs()))
+        Err(_) => Err(request
+            .error(&format!("`{}` did not answer within {} s", request.program, PATIENCE.as_secs()))
             .hint("it may have asked something that mms does not understand; try the same command by hand")),
     }
 }

@@ -103,8 +103,5 @@ impl Connection for Fake {
 }
 
 fn file_error(verb: &str, path: &Path, error: &std::io::Error) -> ConnectionError {
-    ConnectionError::new(
-        super::ConnectionErrorKind::LocalFile,
-        format!("cannot {verb} `{}`: {error}", path.display()),
-    )
+    ConnectionError::new(super::ConnectionErrorKind::LocalFile, format!("cannot {verb} `{}`: {error}", path.display()))
 }

@@ -92,7 +92,9 @@ impl Ssh {
                 Err(_) => return Err(self.lost("it ended")),
             }
         }
-        Err(self.lost("the host refuses another session").hint("raise `MaxSessions` in the host's sshd_config (at least 10)"))
+        Err(self
+            .lost("the host refuses another session")
+            .hint("raise `MaxSessions` in the host's sshd_config (at least 10)"))
     }
 
     fn lost(&self, why: &str) -> ConnectionError {
@@ -139,7 +141,8 @@ impl Transport for Ssh {
 
 async fn end(link: &Link) {
     // The host may be gone already.
-    let _ = tokio::time::timeout(Duration::from_secs(1), link.handle.disconnect(Disconnect::ByApplication, "", "en")).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(1), link.handle.disconnect(Disconnect::ByApplication, "", "en")).await;
 }
 
 /// Connects a channel with a [`Process`]. The channel is read at all times: one that is not read stops all others.

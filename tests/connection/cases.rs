@@ -54,8 +54,10 @@ async fn nothing_leaks(shell: &Arc<dyn Shell>) {
 
 async fn text_survives(shell: &Arc<dyn Shell>) {
     // Every byte that may stand in UTF-8, at the places where shells keep markers of their own.
-    let text: String =
-        (1..0x800_u32).filter_map(char::from_u32).chain("\u{2028}\u{ffff}\u{1f600}\\ \\n '\"$x`y` !! * ~ \r\n\n".chars()).collect();
+    let text: String = (1..0x800_u32)
+        .filter_map(char::from_u32)
+        .chain("\u{2028}\u{ffff}\u{1f600}\\ \\n '\"$x`y` !! * ~ \r\n\n".chars())
+        .collect();
     for padding in [0, 10_000] {
         let script = format!("{}cat <<'MMS_END'\n{text}\nMMS_END\n", ":\n".repeat(padding));
         let answer = run(shell, &script).await;
@@ -85,7 +87,8 @@ async fn stdin_of_every_size(shell: &Arc<dyn Shell>) {
 }
 
 async fn broken_scripts(shell: &Arc<dyn Shell>) {
-    for script in ["if then", "echo 'unfinished", "(", "}", "echo $((", "case x in", "$(", "exec /nonexistent/program"] {
+    for script in ["if then", "echo 'unfinished", "(", "}", "echo $((", "case x in", "$(", "exec /nonexistent/program"]
+    {
         let answer = run(shell, script).await;
         assert!(answer.rc != 0 && !answer.stderr.is_empty(), "{script}: {answer:?}");
     }
@@ -96,7 +99,9 @@ async fn broken_scripts(shell: &Arc<dyn Shell>) {
 
 async fn forged_marks(shell: &Arc<dyn Shell>) {
     // Everything the script can find out about its shell, printed several times.
-    let answer = run(shell, "set; set >&2; printf '%s\\n' \"$__mms_l\" \"$__mms_k\"; set; printf '%s' \"$__mms_l\"; exit 9").await;
+    let answer =
+        run(shell, "set; set >&2; printf '%s\\n' \"$__mms_l\" \"$__mms_k\"; set; printf '%s' \"$__mms_l\"; exit 9")
+            .await;
     assert_eq!(answer.rc, 9);
     assert!(answer.stdout_text().matches("__mms_k=").count() >= 2);
     let fake = "mms00000000000000000000000000000000";
@@ -122,7 +127,8 @@ async fn pipelined(shell: &Arc<dyn Shell>) {
         assert_eq!((answer.rc, &*answer.stdout_text()), ((n % 200) as i32, &*format!("{n}\n")));
     }
     // Large ones among small ones.
-    let large: Vec<_> = (0..6_u8).map(|n| shell.submit(with_stdin("cat; cat >&2 </dev/null", vec![n; 1 << 20]))).collect();
+    let large: Vec<_> =
+        (0..6_u8).map(|n| shell.submit(with_stdin("cat; cat >&2 </dev/null", vec![n; 1 << 20]))).collect();
     for (n, answer) in join_all(large).await.into_iter().enumerate() {
         assert!(answer.unwrap().stdout == vec![n as u8; 1 << 20]);
     }
@@ -215,7 +221,9 @@ async fn closing_kills(connection: &Arc<dyn Connection>) {
     let (live, mut lines) = mpsc::unbounded_channel();
     let running = shell.submit(Frame {
         live: Some(live),
-        ..Frame::new(format!("(sleep {token}1 &) ; sh -c 'sleep {token}2' & echo started; sleep {token}3; sleep {token}4"))
+        ..Frame::new(format!(
+            "(sleep {token}1 &) ; sh -c 'sleep {token}2' & echo started; sleep {token}3; sleep {token}4"
+        ))
     });
     let behind = shell.submit(Frame::new(format!("sleep {token}5")));
     assert_eq!(lines.recv().await.unwrap(), "started");

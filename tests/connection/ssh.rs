@@ -55,7 +55,9 @@ async fn a_login_shell_that_runs_nothing_is_named() {
 
 #[tokio::test]
 async fn noise_of_a_login_is_ignored() {
-    let Some(sshd) = Sshd::start("ForceCommand echo welcome; echo careful >&2; eval \"$SSH_ORIGINAL_COMMAND\"") else { return };
+    let Some(sshd) = Sshd::start("ForceCommand echo welcome; echo careful >&2; eval \"$SSH_ORIGINAL_COMMAND\"") else {
+        return;
+    };
     works(&sshd.target()).await;
 }
 
@@ -80,7 +82,12 @@ async fn options_of_ssh_are_heeded() {
     let Some(sshd) = Sshd::start("") else { return };
     let none = sshd.path("none").display().to_string();
     let mut target = sshd.target();
-    target.ssh_args.extend(["-o".into(), "StrictHostKeyChecking=no".into(), "-o".into(), format!("UserKnownHostsFile={none}")]);
+    target.ssh_args.extend([
+        "-o".into(),
+        "StrictHostKeyChecking=no".into(),
+        "-o".into(),
+        format!("UserKnownHostsFile={none}"),
+    ]);
     target.ssh_args.extend(["-o".into(), "HashKnownHosts=yes".into()]);
     works(&target).await;
     assert!(sshd.read("none").starts_with("|1|"));
@@ -132,7 +139,8 @@ async fn nobody_is_let_in_with_the_wrong_key() {
     insta::assert_snapshot!("missing_key", rendered(&sshd, &error));
 
     let password = "correct horse battery";
-    let target = Target { password: Some(password.into()), private_key_file: Some(sshd.path("stranger")), ..sshd.target() };
+    let target =
+        Target { password: Some(password.into()), private_key_file: Some(sshd.path("stranger")), ..sshd.target() };
     let error = fails(&target).await;
     assert!(!format!("{error:?}").contains(password));
 }
@@ -190,15 +198,25 @@ async fn user_certificates_and_rsa_keys() {
 async fn the_agent_is_asked() {
     let Some(sshd) = Sshd::start("") else { return };
     let socket = sshd.path("agent").display().to_string();
-    let mut agent = std::process::Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a", &socket])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let added = (0..200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
-        let add = std::process::Command::new("ssh-add").arg("-q").arg(sshd.path("user")).env("SSH_AUTH_SOCK", &socket).output();
+        let add = std::process::Command::new("ssh-add")
+            .arg("-q")
+            .arg(sshd.path("user"))
+            .env("SSH_AUTH_SOCK", &socket)
+            .output();
         add.unwrap().status.success()
     });
     assert!(added);
     let mut target = Target { private_key_file: None, ..sshd.target() };
-    target.ssh_args.splice(0..0, ["-o".into(), format!("IdentityAgent={socket}"), "-o".into(), "IdentitiesOnly=no".into()]);
+    target
+        .ssh_args
+        .splice(0..0, ["-o".into(), format!("IdentityAgent={socket}"), "-o".into(), "IdentitiesOnly=no".into()]);
     std::fs::remove_file(sshd.path("user")).unwrap();
     let result = connect(&target, &support::options()).await;
     agent.kill().unwrap();
@@ -285,7 +303,8 @@ async fn many_transfers_at_once() {
     let from = directory.path().join("from");
     std::fs::write(&from, &content).unwrap();
     let commands: Vec<String> = (0..12).map(|n| format!("cat >{}/{n}", directory.path().display())).collect();
-    let sent = futures::future::join_all(commands.iter().map(|command| connection.send_file(None, &from, command))).await;
+    let sent =
+        futures::future::join_all(commands.iter().map(|command| connection.send_file(None, &from, command))).await;
     for (n, answer) in sent.into_iter().enumerate() {
         assert_eq!(answer.unwrap().rc, 0);
         assert!(std::fs::read(directory.path().join(n.to_string())).unwrap() == content);

@@ -54,8 +54,12 @@ impl Sshd {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
         let log = std::fs::File::create(path("log")).unwrap();
-        let process =
-            Command::new(program).args(["-D", "-e", "-f", &path("sshd_config")]).stderr(log).stdin(Stdio::null()).spawn().unwrap();
+        let process = Command::new(program)
+            .args(["-D", "-e", "-f", &path("sshd_config")])
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
         let sshd = Self { directory, port, process };
         sshd.know(&sshd.read("host.pub"));
         for _ in 0..500 {
@@ -105,7 +109,8 @@ impl Sshd {
     /// The text without what is different in every run.
     pub fn plain(&self, text: &str) -> String {
         let host = self.read("host.pub");
-        let fingerprint = russh::keys::PublicKey::from_openssh(&host).unwrap().fingerprint(russh::keys::HashAlg::Sha256);
+        let fingerprint =
+            russh::keys::PublicKey::from_openssh(&host).unwrap().fingerprint(russh::keys::HashAlg::Sha256);
         text.replace(&self.directory.path().display().to_string(), "DIR")
             .replace(&fingerprint.to_string(), "FINGERPRINT")
             .replace(&format!("{}@127", user()), "USER@127")

@@ -236,7 +236,8 @@ impl<'a> Serving<'a> {
             let _ = reply.send(result);
         }
         if self.deadline.is_none() && matches!(self.killing, Killing::No) && self.decoder.front_begun() {
-            self.deadline = self.sent.front().and_then(|front| front.frame.timeout).map(|timeout| Instant::now() + timeout);
+            self.deadline =
+                self.sent.front().and_then(|front| front.frame.timeout).map(|timeout| Instant::now() + timeout);
         }
     }
 

@@ -62,14 +62,16 @@ pub(super) fn frame(frame: &Frame, marks: &Marks, key: &str) -> Bytes {
     };
     let body = match stdin {
         None => format!("{body} </dev/null"),
-        Some(stdin) => match std::str::from_utf8(stdin).ok().filter(|text| text.len() <= INLINE && !text.contains('\0')) {
-            Some(text) => format!("printf %s {} 2>/dev/null|{body}", line(text)),
-            None => {
-                payloads.push(stdin);
-                // A script may leave some of its stdin unread; the second `cat` reads it, so that `dd` always reads all.
-                format!("{}|{{ cat;cat >/dev/null;}} 2>/dev/null|{body}", exactly(stdin.len()))
+        Some(stdin) => {
+            match std::str::from_utf8(stdin).ok().filter(|text| text.len() <= INLINE && !text.contains('\0')) {
+                Some(text) => format!("printf %s {} 2>/dev/null|{body}", line(text)),
+                None => {
+                    payloads.push(stdin);
+                    // A script may leave some of its stdin unread; the second `cat` reads it, so that `dd` always reads all.
+                    format!("{}|{{ cat;cat >/dev/null;}} 2>/dev/null|{body}", exactly(stdin.len()))
+                }
             }
-        },
+        }
     };
     text.extend_from_slice(body.as_bytes());
     text.extend_from_slice(b";__mms_r=$?;unset __mms_s\n");

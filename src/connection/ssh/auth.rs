@@ -175,8 +175,7 @@ impl Login<'_> {
             return false;
         }
         let hash = self.rsa_hash(key.public_key()).await;
-        let result =
-            self.handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await;
+        let result = self.handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await;
         self.took_or_lost(result, &format!("key `{}`", file.path.display()))
     }
 
@@ -298,7 +297,11 @@ impl Login<'_> {
                 self.note_allowed(&result);
             }
         }
-        let tried = if self.tried.is_empty() { "there is no key and no password to try".to_owned() } else { self.tried.join("; ") };
+        let tried = if self.tried.is_empty() {
+            "there is no key and no password to try".to_owned()
+        } else {
+            self.tried.join("; ")
+        };
         let allowed: Vec<&str> = self.allowed.iter().flatten().map(<&str>::from).collect();
         let mut error = ConnectionError::new(ConnectionErrorKind::Auth, format!("cannot log in to {place}: {tried}"));
         if !allowed.is_empty() {
@@ -314,7 +317,10 @@ impl Login<'_> {
         if self.tried.iter().any(|line| line.contains("passphrase")) {
             error = error.hint("load the key into an agent first: ssh-add");
         }
-        error.hint(format!("put your public key on the host: ssh-copy-id {port}{}@{}", self.config.user, self.config.host))
+        error.hint(format!(
+            "put your public key on the host: ssh-copy-id {port}{}@{}",
+            self.config.user, self.config.host
+        ))
     }
 }
 

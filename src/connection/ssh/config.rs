@@ -58,14 +58,20 @@ impl Config {
         }
         if let Some(key) = &target.private_key_file {
             // `-i` of a file that does not exist would be dropped, and the error could not name it.
-            words.extend(["-o".to_owned(), format!("IdentityFile=\"{}\"", expand_home(&key.to_string_lossy()).display())]);
+            words.extend([
+                "-o".to_owned(),
+                format!("IdentityFile=\"{}\"", expand_home(&key.to_string_lossy()).display()),
+            ]);
         }
         words.extend(target.ssh_args.iter().cloned());
         match Self::ask_ssh(&target.name, &words, host).await? {
             Some(config) => Ok(config),
             None if !target.ssh_args.is_empty() => Err(ConnectionError::new(
                 ConnectionErrorKind::Unreachable,
-                format!("cannot apply the ssh arguments of {}: there is no `ssh` on this machine to read them", target.name),
+                format!(
+                    "cannot apply the ssh arguments of {}: there is no `ssh` on this machine to read them",
+                    target.name
+                ),
             )
             .hint("install the OpenSSH client, or remove `ansible_ssh_common_args` and `ansible_ssh_extra_args`")),
             None => {
@@ -108,13 +114,17 @@ impl Config {
     /// `None` when there is no `ssh`.
     async fn ask_ssh(name: &str, words: &[String], host: &str) -> Result<Option<Self>, ConnectionError> {
         let refused = |what: &str| {
-            ConnectionError::new(ConnectionErrorKind::Unreachable, format!("cannot read the ssh settings of {name}: {what}"))
-                .hint("check `ansible_ssh_common_args`, `ansible_ssh_extra_args` and ~/.ssh/config")
+            ConnectionError::new(
+                ConnectionErrorKind::Unreachable,
+                format!("cannot read the ssh settings of {name}: {what}"),
+            )
+            .hint("check `ansible_ssh_common_args`, `ansible_ssh_extra_args` and ~/.ssh/config")
         };
         if host.is_empty() || host.starts_with('-') {
             return Err(refused(&format!("`{host}` is no host name")));
         }
-        let output = Command::new("ssh").arg("-G").args(words).arg("--").arg(host).stdin(std::process::Stdio::null()).output();
+        let output =
+            Command::new("ssh").arg("-G").args(words).arg("--").arg(host).stdin(std::process::Stdio::null()).output();
         let output = match output.await {
             Ok(output) => output,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -156,7 +166,9 @@ impl Config {
                         _ => Strict::Ask,
                     }
                 }
-                "connecttimeout" => config.connect_timeout = value.parse().ok().filter(|s| *s > 0).map(Duration::from_secs),
+                "connecttimeout" => {
+                    config.connect_timeout = value.parse().ok().filter(|s| *s > 0).map(Duration::from_secs)
+                }
                 _ => {}
             }
         }

@@ -74,8 +74,12 @@ impl HostCheck {
         let place = &self.place;
         match self.known.check(&self.name, &blob) {
             Verdict::Revoked(at) => Finding::Refused(
-                host_key_error(format!("the host key of {place} is revoked in `{}` line {}: {title}", at.file.display(), at.line))
-                    .hint("do not use this host until it has a new key"),
+                host_key_error(format!(
+                    "the host key of {place} is revoked in `{}` line {}: {title}",
+                    at.file.display(),
+                    at.line
+                ))
+                .hint("do not use this host until it has a new key"),
             ),
             Verdict::Known => Finding::Trusted(None),
             _ if certificate == Some(Ok(())) => Finding::Trusted(None),
@@ -140,8 +144,13 @@ impl HostCheck {
 pub(crate) fn unknown(key: &PublicKey, config: &Config, place: &str) -> ConnectionError {
     let port = if config.port == 22 { String::new() } else { format!(" -p {}", config.port) };
     host_key_error(format!("the host key of {place} is not known: {}", describe(key)))
-        .hint("compare the fingerprint with that on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
-        .hint(format!("if it is the same, run again with `--accept-new`, or log in once with: ssh{port} {}@{}", config.user, config.host))
+        .hint(
+            "compare the fingerprint with that on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        )
+        .hint(format!(
+            "if it is the same, run again with `--accept-new`, or log in once with: ssh{port} {}@{}",
+            config.user, config.host
+        ))
 }
 
 /// The question that [`UnknownHostKey::Ask`] asks.

@@ -118,7 +118,8 @@ fn known_kinds_of_keys_are_asked_for_first() {
 
 #[test]
 fn globs() {
-    for (pattern, name, fits) in [("*", "", true), ("a*b*c", "aXXbYYc", true), ("a*b*c", "aXXbYY", false), ("??", "ab", true), ("", "a", false)]
+    for (pattern, name, fits) in
+        [("*", "", true), ("a*b*c", "aXXbYYc", true), ("a*b*c", "aXXbYY", false), ("??", "ab", true), ("", "a", false)]
     {
         assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
     }

@@ -68,11 +68,7 @@ fn address(config: &Config) -> String {
 }
 
 /// Connects and logs in, host by host.
-pub(crate) async fn connect(
-    route: &Route,
-    target: &Target,
-    options: &ConnectOptions,
-) -> Result<Link, ConnectionError> {
+pub(crate) async fn connect(route: &Route, target: &Target, options: &ConnectOptions) -> Result<Link, ConnectionError> {
     let mut link: Option<Box<Link>> = None;
     for hop in &route.hops {
         let place = format!("{} on the way to {}", address(hop), target.name);
@@ -115,7 +111,8 @@ async fn step(
                 let question = host_key::question(&key, place);
                 let prompter = Arc::clone(&options.prompter);
                 let yes = asks
-                    && tokio::task::spawn_blocking(move || prompter.confirm(&question)).await.ok().flatten() == Some(true);
+                    && tokio::task::spawn_blocking(move || prompter.confirm(&question)).await.ok().flatten()
+                        == Some(true);
                 if !yes {
                     return Err(host_key::unknown(&key, config, place));
                 }
@@ -143,12 +140,17 @@ async fn exchange(
 ) -> Result<Exchanged, ConnectionError> {
     let stream: Box<dyn Stream> = match (through, &config.proxy_command) {
         (Some(link), _) => {
-            let opened =
-                link.handle.channel_open_direct_tcpip(config.host.clone(), u32::from(config.port), "127.0.0.1", 0).await;
+            let opened = link
+                .handle
+                .channel_open_direct_tcpip(config.host.clone(), u32::from(config.port), "127.0.0.1", 0)
+                .await;
             let channel = opened.map_err(|error| {
                 ConnectionError::new(
                     ConnectionErrorKind::Unreachable,
-                    format!("cannot reach {place}: the host before it does not connect to it ({})", auth::lower(&error.to_string())),
+                    format!(
+                        "cannot reach {place}: the host before it does not connect to it ({})",
+                        auth::lower(&error.to_string())
+                    ),
                 )
                 .hint("check that the jump host allows TCP forwarding and that the target is up")
             })?;
@@ -196,7 +198,11 @@ fn settings(check: &HostCheck) -> client::Config {
                 cipher::AES_192_CTR,
                 cipher::AES_128_CTR,
             ]),
-            host_key_certificates: if check.has_authorities() { Cow::Owned(algorithms.clone()) } else { Cow::Borrowed(&[]) },
+            host_key_certificates: if check.has_authorities() {
+                Cow::Owned(algorithms.clone())
+            } else {
+                Cow::Borrowed(&[])
+            },
             key: Cow::Owned(algorithms),
             ..Preferred::DEFAULT
         },

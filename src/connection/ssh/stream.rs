@@ -23,8 +23,11 @@ pub(crate) async fn tcp(host: &str, port: u16, place: &str) -> Result<Box<dyn St
     let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, port)).await {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            return Err(unreachable(format!("cannot reach {place}: the name `{host}` is not found ({})", plain(&error)))
-                .hint("set `ansible_host` in the inventory, or check DNS and /etc/hosts"));
+            return Err(unreachable(format!(
+                "cannot reach {place}: the name `{host}` is not found ({})",
+                plain(&error)
+            ))
+            .hint("set `ansible_host` in the inventory, or check DNS and /etc/hosts"));
         }
     };
     let mut failure = format!("the name `{host}` has no address");
@@ -96,20 +99,28 @@ pub(crate) fn command(text: &str, place: &str) -> Result<Box<dyn Stream>, Connec
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|error| refused(error.to_string()))?;
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(refused("it has no streams".to_owned()));
     };
-    Ok(Box::new(Piped { input, output, _child: child }))
+    Ok(Box::new(Piped { input, output, child }))
 }
 
 struct Piped {
     input: ChildStdin,
     output: ChildStdout,
-    /// Killed when the connection goes.
-    _child: Child,
+    child: Child,
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        // With all that it started; it leads a group of its own.
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::TERM);
+        }
+    }
 }
 
 impl AsyncRead for Piped {
