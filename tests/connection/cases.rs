@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -162,8 +163,14 @@ async fn killed_shell(shell: &Arc<dyn Shell>) {
     assert_eq!(run(shell, "echo again").await.stdout_text(), "again\n");
 }
 
+/// A number that no other test in any process uses: how long a `sleep` is to be found by.
+fn token(start: &str) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(10);
+    format!("{start}{}{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn time_limit(shell: &Arc<dyn Shell>) {
-    let token = format!("10{}", std::process::id());
+    let token = token("10");
     // A child, a child of a child, one that ignores SIGTERM, and one whose parent has gone.
     let script = format!(
         "sleep {token}1 & sh -c 'sleep {token}2; echo no' & (trap '' TERM; sleep {token}3; sleep {token}5) & (sleep {token}4 &); sleep {token}6; echo not reached"
@@ -209,7 +216,7 @@ async fn files(connection: &Arc<dyn Connection>) {
 }
 
 async fn closing_kills(connection: &Arc<dyn Connection>) {
-    let token = format!("20{}", std::process::id());
+    let token = token("20");
     let shell = connection.shell(None).await.unwrap();
     let (live, mut lines) = mpsc::unbounded_channel();
     let running = shell.submit(Frame {
