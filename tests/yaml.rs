@@ -153,6 +153,32 @@ fn spans_are_exact_to_the_byte() {
 }
 
 #[test]
+fn spans_are_exact_where_lines_stand_too_far_left() {
+    let text =
+        "größe:\n  list: [\n    'ä',\n    b\n  ]\n  text: \"first\n  sec {{ x }}\"\n  tab:\t[\n c ]\nend: 'ü\nv'\n";
+    let node = yaml::parse(&Source::new("x", text)).unwrap().node;
+    let mut spans = vec![];
+    walk(&node, &mut |node| spans.push(&text[node.span.start..node.span.end]));
+    let lists = [
+        "[\n    'ä',\n    b\n  ]",
+        "'ä'",
+        "b",
+        "text",
+        "\"first\n  sec {{ x }}\"",
+        "tab",
+        "[\n c ]",
+        "c",
+        "end",
+        "'ü\nv'",
+    ];
+    assert_eq!(spans[4..], lists);
+    let value = node.as_map().unwrap().get("größe").unwrap().as_map().unwrap().get("text").unwrap();
+    let at = value.as_str().unwrap().find("{{").unwrap();
+    let span = value.span_within(at..at + 7);
+    assert_eq!(&text[span.start..span.end], "{{ x }}");
+}
+
+#[test]
 fn parts_of_values_are_found_in_the_file() {
     let cases = [
         "plain {{ x }} after",
@@ -261,7 +287,59 @@ proptest::proptest! {
 }
 
 const TOKENS: &[&str] = &[
-    "a", "key", ": ", ":", "- ", "-", "\n", "\n  ", "\n    ", "\t", " ", "'", "\"", "\\", "{{ ", " }}", "{", "}", "[", "]", ",", "|", ">",
-    "|2-", "#", " #", "&a", "*a", "!vault ", "!unsafe ", "!x ", "!!int ", "<<: ", "? ", "---\n", "...\n", "%YAML 1.1\n", "ü", "💾",
-    "\r\n", "\u{feff}", "\u{85}", "\u{2028}", "@", "`", "%", "1", "0644", "~", "=", "\0", "''", "\\u00e9", "\\x4", "yes",
+    "a",
+    "key",
+    ": ",
+    ":",
+    "- ",
+    "-",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\t",
+    " ",
+    "'",
+    "\"",
+    "\\",
+    "{{ ",
+    " }}",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "|",
+    ">",
+    "|2-",
+    "#",
+    " #",
+    "&a",
+    "*a",
+    "!vault ",
+    "!unsafe ",
+    "!x ",
+    "!!int ",
+    "<<: ",
+    "? ",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "ü",
+    "💾",
+    "\r\n",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "@",
+    "`",
+    "%",
+    "1",
+    "0644",
+    "~",
+    "=",
+    "\0",
+    "''",
+    "\\u00e9",
+    "\\x4",
+    "yes",
 ];
