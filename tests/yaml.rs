@@ -83,6 +83,19 @@ fn reads_documents_as_pyyaml_does() {
     assert!(count >= 10, "only {count} documents were found");
 }
 
+#[test]
+fn writes_template_values_with_keys_of_any_kind() {
+    use minijinja::Value;
+    use mms::yaml::emit::{Options, emit_value};
+    let value = Value::from_pairs([
+        (Value::from(10), Value::from("on")),
+        (Value::from(9), Value::from(vec![Value::from(1.0), Value::from(()), Value::from(true)])),
+    ]);
+    assert_eq!(emit_value(&value, &Options::nice()), "9:\n- 1.0\n- null\n- true\n10: 'on'\n");
+    let mixed = Value::from_pairs([(Value::from("b"), Value::from(1)), (Value::from(1), Value::from(2))]);
+    assert_eq!(emit_value(&mixed, &Options::terse()), "{b: 1, 1: 2}\n");
+}
+
 /// The diagnostics for a text, rendered.
 fn complaint(text: &str) -> String {
     let source = Source::new("tasks/main.yml", text);

@@ -426,11 +426,10 @@ impl Entries {
     }
 }
 
-/// What makes two keys the same key.
+/// What makes two keys the same key: Python takes `1`, `1.0` and `yes` for the same.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity {
     Null,
-    Bool(bool),
     Int(i64),
     Float(u64),
     Text(Arc<str>),
@@ -440,8 +439,9 @@ impl Identity {
     fn of(key: &Node) -> Option<Self> {
         Some(match &key.kind {
             Kind::Null => Self::Null,
-            Kind::Bool(value) => Self::Bool(*value),
+            Kind::Bool(value) => Self::Int(i64::from(*value)),
             Kind::Int(value) => Self::Int(*value),
+            Kind::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => Self::Int(*value as i64),
             Kind::Float(value) => Self::Float(value.to_bits()),
             Kind::Str(text) => Self::Text(Arc::clone(text)),
             Kind::List(_) | Kind::Map(_) => return None,

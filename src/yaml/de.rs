@@ -171,7 +171,9 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        PENDING.take().unwrap_or_else(|| Self::new(message.to_string()))
+        let message = message.to_string();
+        // One left behind by an error type that is not ours must not speak for another.
+        PENDING.take().filter(|fault| fault.message == message).unwrap_or_else(|| Self::new(message))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
