@@ -26,20 +26,30 @@ pub enum Mode {
     Expression,
     /// A template in YAML: backslashes in strings inside `{{ }}` stand for themselves.
     Yaml(SyntaxConfig),
-    /// A template file: backslashes escape.
-    File(SyntaxConfig),
+    /// A template file: backslashes escape, lines end as the second part says.
+    File(SyntaxConfig, String),
 }
 
 /// Compiles a text.
 pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
-    let mut lower = Lower { text, raw: false, mutates: false, escape: matches!(mode, Mode::Yaml(_)) };
+    let newline: Arc<str> = match mode {
+        Mode::File(_, newline) => newline.as_str().into(),
+        _ => "\n".into(),
+    };
+    let mut lower = Lower {
+        text,
+        raw: false,
+        mutates: false,
+        escape: matches!(mode, Mode::Yaml(_)),
+        newline: Arc::clone(&newline),
+    };
     let newlines = text.len() - text.trim_end_matches('\n').len();
     let body = match mode {
         Mode::Expression => {
             let expr = parse_expr(text).map_err(|error| syntax_error(&error))?;
             vec![Stmt::Emit(lower.expr(&expr))]
         }
-        Mode::Yaml(syntax) | Mode::File(syntax) => {
+        Mode::Yaml(syntax) | Mode::File(syntax, _) => {
             let tree = parse_template(text, "<template>", syntax.clone()).map_err(|error| syntax_error(&error))?;
             match &tree {
                 ast::Stmt::Template(template) => lower.stmts(&template.children),
@@ -48,7 +58,7 @@ pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
         }
     };
     let mutates = lower.mutates;
-    Ok(Unit { text: Arc::clone(text), body, newlines, mutates })
+    Ok(Unit { text: Arc::clone(text), body, newlines, newline, mutates })
 }
 
 fn syntax_error(error: &minijinja::Error) -> SyntaxError {
@@ -66,6 +76,7 @@ struct Lower<'a> {
     raw: bool,
     escape: bool,
     mutates: bool,
+    newline: Arc<str>,
 }
 
 impl Lower<'_> {
@@ -82,7 +93,7 @@ impl Lower<'_> {
                 self.raw = false;
                 Stmt::Emit(expr)
             }
-            ast::Stmt::EmitRaw(s) => Stmt::Text(s.raw.into()),
+            ast::Stmt::EmitRaw(s) => Stmt::Text(self.lines(s.raw)),
             ast::Stmt::ForLoop(s) => Stmt::For(Arc::new(For {
                 target: self.target(&s.target),
                 iter: self.expr(&s.iter),
@@ -134,6 +145,14 @@ impl Lower<'_> {
                 Stmt::Do(self.call(&s.call, at))
             }
         }
+    }
+
+    /// Template text with the line ends that are asked for.
+    fn lines(&self, text: &str) -> Arc<str> {
+        if &*self.newline == "\n" && !text.contains('\r') {
+            return text.into();
+        }
+        text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', &self.newline).into()
     }
 
     fn declare(&mut self, decl: &ast::Macro<'_>) -> Macro {
