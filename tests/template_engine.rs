@@ -345,3 +345,16 @@ fn unknown_names_are_found_without_running() {
         known_filters().contains(&"combine") && known_tests().contains(&"version") && known_lookups().contains(&"vars")
     );
 }
+
+#[test]
+fn a_chain_of_variables_has_an_end() {
+    let chain = |length: usize| {
+        let links = (0..length).map(|n| format!("v{n}: 'x{{{{ v{} }}}}'\n", n + 1)).collect::<String>();
+        scope_of(&parsed(&format!("{links}v{length}: end")))
+    };
+    let scope: Arc<dyn Scope> = Arc::new(chain(40));
+    assert!(templar().variable("v0", &scope).unwrap().unwrap().as_str().unwrap().ends_with("xend"));
+    let scope: Arc<dyn Scope> = Arc::new(chain(100));
+    let diagnostic = problem(templar().variable("v0", &scope).map(Option::unwrap));
+    assert!(diagnostic.message.contains("more than 60 variables inside one another"), "{}", diagnostic.message);
+}

@@ -193,4 +193,8 @@ pub struct Macro {
     /// Defaults of the last arguments.
     pub defaults: Vec<Expr>,
     pub body: Vec<Stmt>,
+    /// Whether it names `varargs`: only then may it be called with more arguments than it has.
+    pub takes_more: bool,
+    /// Whether it names `kwargs`: only then may it be called with names that it has not.
+    pub takes_named: bool,
 }

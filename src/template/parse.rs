@@ -42,6 +42,7 @@ pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
         mutates: false,
         escape: matches!(mode, Mode::Yaml(_)),
         newline: Arc::clone(&newline),
+        named: (false, false),
     };
     let newlines = text.len() - text.trim_end_matches('\n').len();
     let body = match mode {
@@ -77,6 +78,8 @@ struct Lower<'a> {
     escape: bool,
     mutates: bool,
     newline: Arc<str>,
+    /// Whether `varargs` and `kwargs` are named in the macro that is being read.
+    named: (bool, bool),
 }
 
 impl Lower<'_> {
@@ -156,12 +159,18 @@ impl Lower<'_> {
     }
 
     fn declare(&mut self, decl: &ast::Macro<'_>) -> Macro {
-        Macro {
+        let outer = std::mem::take(&mut self.named);
+        let mut made = Macro {
             name: decl.name.into(),
             args: decl.args.iter().map(var_name).collect(),
             defaults: decl.defaults.iter().map(|expr| self.expr(expr)).collect(),
             body: self.stmts(&decl.body),
-        }
+            takes_more: false,
+            takes_named: false,
+        };
+        (made.takes_more, made.takes_named) = self.named;
+        self.named = outer;
+        made
     }
 
     fn target(&mut self, expr: &ast::Expr<'_>) -> Target {
@@ -204,7 +213,11 @@ impl Lower<'_> {
     fn expr(&mut self, expr: &ast::Expr<'_>) -> Expr {
         let at = range(expr.span());
         let kind = match expr {
-            ast::Expr::Var(e) => ExprKind::Var(e.id.into()),
+            ast::Expr::Var(e) => {
+                self.named.0 |= e.id == "varargs";
+                self.named.1 |= e.id == "kwargs";
+                ExprKind::Var(e.id.into())
+            }
             ast::Expr::Const(e) => ExprKind::Const(self.constant(&e.value, &at)),
             ast::Expr::Slice(e) => ExprKind::Slice {
                 of: self.boxed(&e.expr),
