@@ -45,7 +45,11 @@ impl StateModule for RpmKey {
             }
             14 => return Err(Failure::new(format!("Not a public key: {key}"))),
             15 => return Err(Failure::missing(format!("Not a valid key {key}"))),
-            _ => return Err(Failure::of_answer(answer.stderr_text().trim(), answer)),
+            _ => {
+                let said = answer.stderr_text();
+                let said = said.trim();
+                return Err(Failure::of_answer(if said.is_empty() { "Unexpected gpg output" } else { said }, answer));
+            }
         }
         let text = answer.stdout_text();
         let (wanted, installed) = text.split_once("installed=\n").unwrap_or((&text, ""));
@@ -123,7 +127,7 @@ fn probe(args: &Args) -> String {
     if key.contains("://") || !is_id(key) {
         script.push_str(&fetch(args));
         script.push_str(
-            "[ -f \"$f\" ] || exit 15\n\"$g\" $q --import --import-options show-only --dry-run -- \"$f\" 2>/dev/null || exit 1\n",
+            "[ -f \"$f\" ] || exit 15\n\"$g\" $q --import --import-options show-only --dry-run -- \"$f\" || exit 1\n",
         );
     }
     script.push_str("echo installed=\nif rpm -q gpg-pubkey >/dev/null; then rpm -q gpg-pubkey --qf '%{description}' | \"$g\" $q - 2>/dev/null; fi\n:\n");
