@@ -4,6 +4,8 @@ mod apt;
 mod dnf;
 mod package;
 mod rpm;
+mod rpm_key;
+mod yum_repository;
 
 use super::{Kind, Module};
 
@@ -12,6 +14,8 @@ pub static MODULES: &[Module] = &[
     Module { spec: &apt::SPEC, kind: Kind::State(&apt::Apt) },
     Module { spec: &dnf::SPEC, kind: Kind::State(&dnf::Dnf) },
     Module { spec: &package::SPEC, kind: Kind::State(&package::Package) },
+    Module { spec: &rpm_key::SPEC, kind: Kind::State(&rpm_key::RpmKey) },
+    Module { spec: &yum_repository::SPEC, kind: Kind::State(&yum_repository::YumRepository) },
 ];
 
 /// The items of a list argument with those taken apart that hold commas: Ansible's package modules take both.
