@@ -8,6 +8,7 @@ use crate::connection::Answer;
 use crate::modules::support::path;
 use crate::modules::{Failure, Probe};
 use crate::sh;
+use crate::value::Fields;
 
 /// What to ask of a path.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,8 @@ pub struct Ask {
     pub default_context: bool,
     /// Whether the ext2 attributes (`lsattr`) are wanted.
     pub attributes: bool,
+    /// Shell lines that look at `$p` and print `x.NAME=VALUE` with a NUL behind.
+    pub extra: String,
 }
 
 impl Ask {
@@ -66,6 +69,7 @@ impl Ask {
         if let Some(command) = self.sum {
             script.push_str(&format!("[ ! -f \"$p\" ] || printf 'sum=%s\\0' \"$({command} <\"$p\")\"\n"));
         }
+        script.push_str(&self.extra);
         if self.content {
             script.push_str("if [ -f \"$p\" ]; then printf 'content=\\0'; cat <\"$p\"; else printf '\\0'; fi\n");
         } else {
@@ -267,7 +271,7 @@ pub enum Lookup {
 }
 
 /// What is at a path.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct FileState {
     /// The path with `~` and variables expanded.
     pub path: String,
@@ -299,6 +303,8 @@ pub struct FileState {
     pub lsattr: Option<String>,
     /// The backup that a step made before it wrote.
     pub backup: Option<String>,
+    /// What a module's own lines wrote as `x.NAME=VALUE`.
+    pub extra: Fields,
 }
 
 impl FileState {
@@ -339,6 +345,15 @@ impl FileState {
             (_, Some(stat)) if stat.file_type() == FileType::Directory => "directory",
             (_, Some(stat)) if stat.nlink > 1 => "hard",
             _ => "file",
+        }
+    }
+
+    /// What a link leads to, as if it had been asked for itself. The same for what is no link or leads nowhere.
+    #[must_use]
+    pub fn followed(&self) -> Self {
+        match &self.real {
+            Some(real) => Self { path: real.clone(), lstat: self.stat.clone(), link: None, real: None, ..self.clone() },
+            None => self.clone(),
         }
     }
 
@@ -394,7 +409,9 @@ pub fn parse_one(bytes: &[u8]) -> Option<(FileState, &[u8])> {
                 rest = &[];
                 break;
             }
-            _ => return None,
+            _ => {
+                state.extra.insert(key.strip_prefix("x.")?.to_owned(), value.into());
+            }
         }
     }
     if state.lstat.is_none() {
