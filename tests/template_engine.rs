@@ -358,3 +358,55 @@ fn a_chain_of_variables_has_an_end() {
     let diagnostic = problem(templar().variable("v0", &scope).map(Option::unwrap));
     assert!(diagnostic.message.contains("more than 60 variables inside one another"), "{}", diagnostic.message);
 }
+
+#[test]
+fn text_from_a_host_is_never_evaluated() {
+    let mut vars = scope_of(&parsed("written: 1 == 1\nname: secret\nsecret: leaked"));
+    let result = Value::from_pairs([("stdout", "{{ secret }}"), ("word", "secret")]);
+    vars.0.insert("r".into(), Raw::Value(result));
+    let scope: Arc<dyn Scope> = Arc::new(vars);
+    let span = parsed("x").span;
+    for (text, want) in [
+        ("{{ written }}", Value::from(true)),
+        ("{{ r.stdout }}", Value::from("{{ secret }}")),
+        ("{{ r.word }}", Value::from("secret")),
+        ("query('items', r.stdout)", Value::from(vec!["{{ secret }}"])),
+        ("query('items', '{{ secret }}')", Value::from(vec!["leaked"])),
+        ("r.stdout | upper", Value::from("{{ SECRET }}")),
+    ] {
+        assert_eq!(templar().expression(text, &span, &scope).unwrap(), want, "{text}");
+    }
+}
+
+#[test]
+fn what_would_take_all_memory_is_an_error() {
+    let scope: Arc<dyn Scope> = Arc::new(Vars::default());
+    for text in [
+        "'x' * 1000000000000",
+        "range(10 ** 12)",
+        "[1] | batch(10 ** 12, 0)",
+        "'%99999999d' % 1 | length > 70000",
+        "{% set l = [] %}{{ l.append(l) }}",
+        "{% set d = {} %}{{ d.update(a=[d]) }}",
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] | permutations | list",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    ] {
+        let result = match text.starts_with("{%") {
+            true => templar().node(&parsed(&format!("{text:?}")), &scope),
+            false => templar().expression(text, &parsed("x").span, &scope),
+        };
+        assert!(result.as_ref().map_or(true, |value| *value == Value::from(false)), "{text}: {result:?}");
+    }
+}
+
+#[test]
+fn lookups_serve_the_loops_of_tasks() {
+    let scope = with_unknown("");
+    let list = |items: &[i64]| Value::from(items.to_vec());
+    let nested = templar().lookup("nested", vec![list(&[1, 2]), list(&[3])], &scope).unwrap();
+    assert_eq!(to_json(&nested).to_string(), "[[1,3],[2,3]]");
+    assert!(unknown_why(&templar().lookup("items", vec![unknown("x")], &scope).unwrap()).is_some());
+    let diagnostic = templar().lookup("nestd", vec![], &scope).unwrap_err().diagnostics().first().unwrap().clone();
+    assert_eq!(diagnostic.hints, ["did you mean `nested`?"]);
+}

@@ -117,7 +117,7 @@ fn range(call: &mut Call<'_>) -> Eval<Value> {
     let mut at = start;
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
         items.push(Value::from(at));
-        at += step;
+        at = at.saturating_add(step);
     }
     Ok(Value::from(items))
 }
