@@ -29,6 +29,12 @@ impl Source {
         Arc::new(Self { name: name.into(), text, line_starts })
     }
 
+    /// A source whose text must not be shown (a decrypted file): places in it have a line, but no column and no text.
+    pub fn hidden(name: impl Into<String>, text: &str) -> Arc<Self> {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Arc::new(Self { name: name.into(), text: String::new(), line_starts })
+    }
+
     /// One-based line and column (in characters) of a byte offset.
     pub fn line_col(&self, offset: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= offset).max(1);

@@ -6,10 +6,14 @@
 
 pub mod connection;
 pub mod diagnostic;
+pub mod env_vars;
 pub mod error;
 pub mod event;
+pub mod inventory;
 pub mod modules;
+pub mod project;
 pub mod secret;
+pub mod settings;
 pub mod sh;
 pub mod template;
 pub mod value;

@@ -7,11 +7,12 @@ mod compose;
 mod de;
 pub mod emit;
 mod explain;
+mod lenient;
 mod locate;
 mod node;
 mod scalar;
 
-pub use compose::{Parsed, ParsedAll, parse, parse_all};
+pub use compose::{Parsed, ParsedAll, parse, parse_all, parse_hidden};
 pub use de::{Spanned, from_node};
 pub use explain::missing_space_hint;
 pub use node::{Kind, Map, Node, Tag};

@@ -83,6 +83,19 @@ fn reads_documents_as_pyyaml_does() {
     assert!(count >= 10, "only {count} documents were found");
 }
 
+#[test]
+fn writes_template_values_with_keys_of_any_kind() {
+    use minijinja::Value;
+    use mms::yaml::emit::{Options, emit_value};
+    let value = Value::from_pairs([
+        (Value::from(10), Value::from("on")),
+        (Value::from(9), Value::from(vec![Value::from(1.0), Value::from(()), Value::from(true)])),
+    ]);
+    assert_eq!(emit_value(&value, &Options::nice()), "9:\n- 1.0\n- null\n- true\n10: 'on'\n");
+    let mixed = Value::from_pairs([(Value::from("b"), Value::from(1)), (Value::from(1), Value::from(2))]);
+    assert_eq!(emit_value(&mixed, &Options::terse()), "{b: 1, 1: 2}\n");
+}
+
 /// The diagnostics for a text, rendered.
 fn complaint(text: &str) -> String {
     let source = Source::new("tasks/main.yml", text);
@@ -153,6 +166,32 @@ fn spans_are_exact_to_the_byte() {
 }
 
 #[test]
+fn spans_are_exact_where_lines_stand_too_far_left() {
+    let text =
+        "größe:\n  list: [\n    'ä',\n    b\n  ]\n  text: \"first\n  sec {{ x }}\"\n  tab:\t[\n c ]\nend: 'ü\nv'\n";
+    let node = yaml::parse(&Source::new("x", text)).unwrap().node;
+    let mut spans = vec![];
+    walk(&node, &mut |node| spans.push(&text[node.span.start..node.span.end]));
+    let lists = [
+        "[\n    'ä',\n    b\n  ]",
+        "'ä'",
+        "b",
+        "text",
+        "\"first\n  sec {{ x }}\"",
+        "tab",
+        "[\n c ]",
+        "c",
+        "end",
+        "'ü\nv'",
+    ];
+    assert_eq!(spans[4..], lists);
+    let value = node.as_map().unwrap().get("größe").unwrap().as_map().unwrap().get("text").unwrap();
+    let at = value.as_str().unwrap().find("{{").unwrap();
+    let span = value.span_within(at..at + 7);
+    assert_eq!(&text[span.start..span.end], "{{ x }}");
+}
+
+#[test]
 fn parts_of_values_are_found_in_the_file() {
     let cases = [
         "plain {{ x }} after",
@@ -217,3 +256,103 @@ fn writes_as_pyyaml_does() {
     let count = wrong.len();
     assert!(wrong.is_empty(), "{count} wrong:\n{}", wrong[..count.min(12)].join("\n"));
 }
+
+#[test]
+fn decrypted_text_is_never_shown() {
+    let text = "password: hunter2\npassword: hunter3\nlist:\n  - hunter4\n";
+    let parsed = yaml::parse_hidden("vault.yml", text).unwrap();
+    let node = parsed.node.as_map().unwrap().get("list").unwrap().as_list().unwrap()[0].clone();
+    assert_eq!(node.as_str(), Some("hunter4"));
+    assert_eq!(node.span.line_col().0, 4);
+    let mut shown = mms::diagnostic::render(&parsed.warnings[0], false);
+    shown.push_str(&mms::diagnostic::render(&mms::diagnostic::Diagnostic::error("x").at(&node.span), false));
+    for broken in ["a: hunter5: x\n", "a: {{ hunter6 }}\n", "- 'hunter7\n", "a:\n\thunter8: 1\n"] {
+        let error = yaml::parse_hidden("vault.yml", broken).unwrap_err();
+        shown.push_str(&mms::diagnostic::render(&error.diagnostics()[0], false));
+    }
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever is thrown at the reader: it answers, its errors can be shown, and places in values can be asked for.
+    #[test]
+    fn nothing_makes_the_reader_panic(parts in proptest::collection::vec(proptest::sample::select(TOKENS), 0..24)) {
+        let text = parts.concat();
+        let source = Source::new("x.yml", text.as_str());
+        match yaml::parse_all(&source) {
+            Ok(parsed) => {
+                for node in &parsed.nodes {
+                    walk(node, &mut |node| {
+                        if let Some(value) = node.as_str() {
+                            let span = node.span_within(value.len() / 2..value.len());
+                            assert!(text.get(span.start..span.end).is_some(), "{text:?} {span:?}");
+                        }
+                    });
+                }
+            }
+            Err(error) => error.diagnostics().iter().for_each(|diagnostic| {
+                assert!(!mms::diagnostic::render(diagnostic, false).is_empty());
+            }),
+        }
+    }
+}
+
+const TOKENS: &[&str] = &[
+    "a",
+    "key",
+    ": ",
+    ":",
+    "- ",
+    "-",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\t",
+    " ",
+    "'",
+    "\"",
+    "\\",
+    "{{ ",
+    " }}",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "|",
+    ">",
+    "|2-",
+    "#",
+    " #",
+    "&a",
+    "*a",
+    "!vault ",
+    "!unsafe ",
+    "!x ",
+    "!!int ",
+    "<<: ",
+    "? ",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "ü",
+    "💾",
+    "\r\n",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "@",
+    "`",
+    "%",
+    "1",
+    "0644",
+    "~",
+    "=",
+    "\0",
+    "''",
+    "\\u00e9",
+    "\\x4",
+    "yes",
+];
