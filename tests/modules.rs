@@ -74,10 +74,10 @@ fn check(want: &Json, got: &Json) -> Result<(), String> {
             Json::Array(texts) => texts.iter().filter_map(Json::as_str).collect(),
             _ => vec![],
         };
-        let within = |text: &&str| found.as_str().is_some_and(|found| found.contains(*text));
+        let within = |text: &str| found.as_str().is_some_and(|found| found.contains(text));
         let good = match key.as_str() {
-            "steps" | "script" | "diff" | "msg" => texts.iter().all(|text| within(&text)),
-            "not_in_steps" => !texts.iter().any(|text| within(&text)),
+            "steps" | "script" | "diff" | "msg" => texts.iter().all(|text| within(text)),
+            "not_in_steps" => !texts.iter().any(|text| within(text)),
             _ => holds(value, found),
         };
         if !good {
