@@ -7,6 +7,9 @@ mod rpm;
 mod rpm_key;
 mod yum_repository;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Kind, Module};
 
 /// The modules of this family, in alphabetical order.
@@ -56,7 +59,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod pattern_tests {
     use super::matches;
 
     #[test]
