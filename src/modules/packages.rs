@@ -1,6 +1,7 @@
 //! Packages and their sources.
 
 mod apt;
+mod deb822_repository;
 mod dnf;
 mod package;
 mod rpm;
@@ -15,6 +16,7 @@ use super::{Kind, Module};
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     Module { spec: &apt::SPEC, kind: Kind::State(&apt::Apt) },
+    Module { spec: &deb822_repository::SPEC, kind: Kind::State(&deb822_repository::Deb822Repository) },
     Module { spec: &dnf::SPEC, kind: Kind::State(&dnf::Dnf) },
     Module { spec: &package::SPEC, kind: Kind::State(&package::Package) },
     Module { spec: &rpm_key::SPEC, kind: Kind::State(&rpm_key::RpmKey) },
