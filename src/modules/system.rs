@@ -6,6 +6,7 @@ mod firewalld;
 mod getent;
 mod group;
 mod hostname;
+mod modprobe;
 mod mount;
 mod output;
 mod reboot;
@@ -27,6 +28,7 @@ pub static MODULES: &[Module] = &[
     getent::MODULE,
     group::MODULE,
     hostname::MODULE,
+    modprobe::MODULE,
     mount::MODULE,
     reboot::MODULE,
     seboolean::MODULE,
