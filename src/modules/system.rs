@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorized_key;
+mod cron;
 mod firewalld;
 mod getent;
 mod group;
@@ -24,6 +25,7 @@ use super::Module;
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     authorized_key::MODULE,
+    cron::MODULE,
     firewalld::MODULE,
     getent::MODULE,
     group::MODULE,
