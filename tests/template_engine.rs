@@ -410,3 +410,100 @@ fn lookups_serve_the_loops_of_tasks() {
     let diagnostic = templar().lookup("nestd", vec![], &scope).unwrap_err().diagnostics().first().unwrap().clone();
     assert_eq!(diagnostic.hints, ["did you mean `nested`?"]);
 }
+
+mod any_text {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Words that templates are made of, in any order.
+    fn words() -> impl Strategy<Value = String> {
+        // Thousands of rounds of a hash take too long here.
+        let filters = || known_filters().into_iter().filter(|name| *name != "password_hash").collect::<Vec<_>>();
+        let filter = proptest::sample::select(filters()).prop_map(|name| format!(" | {name} "));
+        let called = proptest::sample::select(filters()).prop_map(|name| format!(" | {name}(l, -1, 'é')"));
+        let test = proptest::sample::select(known_tests()).prop_map(|name| format!(" is {name} "));
+        let fixed = proptest::sample::select(vec![
+            "{{ ",
+            " }}",
+            "{% ",
+            " %}",
+            "l",
+            "m",
+            "s",
+            "n",
+            "none",
+            "u",
+            "'é\\1'",
+            "-1",
+            "2.5",
+            "[1, 's']",
+            "{'a': l}",
+            "()",
+            " + ",
+            " % ",
+            " ~ ",
+            " ** ",
+            " // ",
+            " == ",
+            " < ",
+            " in ",
+            " and ",
+            " not ",
+            " if ",
+            " else ",
+            ".a",
+            "[0]",
+            "[-9:]",
+            "[::-1]",
+            "(",
+            ")",
+            "(1, *l)",
+            "for x in l",
+            "endfor",
+            "if s",
+            "endif",
+            "set x = ",
+            ".append(l)",
+            ".format(l)",
+            ".split('')",
+            "range(3)",
+            "{# ",
+            " #}",
+            "text é ",
+            "\n",
+            "loop.index",
+            "nope",
+            "x",
+            "9223372036854775807",
+        ])
+        .prop_map(str::to_owned);
+        proptest::collection::vec(prop_oneof![3 => fixed, 1 => filter, 1 => called, 1 => test], 1..9)
+            .prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn ends_with_a_value_or_an_error_that_has_a_place(text in words()) {
+            let scope = with_unknown("l: [1, two, '{{ n }}']\nm: {a: '{{ l }}', é: 1}\ns: 'aé\n b'\nn: -3");
+            let templar = templar();
+            let source = Source::new("any.yml", text.as_str());
+            let span = Span::new(&source, 0, text.len());
+            let node = Node::new(yaml::Kind::Str(text.as_str().into()), span.clone());
+            let results = [
+                templar.expression(&text, &span, &scope),
+                templar.expression(&format!("l{text}"), &span, &scope),
+                templar.node(&node, &scope),
+                templar.file(&source, &FileOptions::default(), &scope),
+            ];
+            for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                let diagnostic = error.diagnostics().first().unwrap();
+                let span = diagnostic.span.as_ref().expect("a place");
+                prop_assert!(span.source.text.get(span.start..span.end).is_some(), "{diagnostic:?}");
+            }
+            templar.references(&text, false);
+            templar.check(&text, false, &span);
+        }
+    }
+}

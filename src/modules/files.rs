@@ -1,5 +1,6 @@
 //! Files and their content.
 
+mod assemble;
 mod blockinfile;
 mod copy;
 mod edit;
@@ -14,11 +15,13 @@ mod slurp;
 mod stat;
 mod tempfile;
 mod template;
+mod unarchive;
 
 use super::{Kind, Module};
 
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
+    Module { spec: &assemble::SPEC, kind: Kind::State(&assemble::Assemble) },
     Module { spec: &blockinfile::SPEC, kind: Kind::State(&blockinfile::Blockinfile) },
     Module { spec: &copy::SPEC, kind: Kind::State(&copy::Copy) },
     Module { spec: &fetch::SPEC, kind: Kind::State(&fetch::Fetch) },
@@ -31,4 +34,5 @@ pub static MODULES: &[Module] = &[
     Module { spec: &stat::SPEC, kind: Kind::State(&stat::StatModule) },
     Module { spec: &tempfile::SPEC, kind: Kind::State(&tempfile::Tempfile) },
     Module { spec: &template::SPEC, kind: Kind::State(&template::Template) },
+    Module { spec: &unarchive::SPEC, kind: Kind::State(&unarchive::Unarchive) },
 ];

@@ -1,5 +1,5 @@
 //! Becoming another user. The programs are stand-ins that ask and refuse as the real ones do, so that no user and no rule has to be
-//! made on the machine that runs the tests; `lab` tests use the real ones.
+//! made on the machine that runs the tests.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -26,6 +26,7 @@ pub async fn all(connection: &Arc<dyn Connection>) {
     killed_shell(&shell).await;
     time_limit(&shell).await;
     files(connection).await;
+    cut_short(connection).await;
     closing_kills(connection).await;
 }
 
@@ -213,6 +214,38 @@ async fn files(connection: &Arc<dyn Connection>) {
     let error = connection.send_file(None, Path::new("/nonexistent/file"), "cat").await.unwrap_err();
     assert_eq!(error.kind, ConnectionErrorKind::LocalFile);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3, "a temporary file was left");
+}
+
+/// What was cut under way is never taken for the whole.
+async fn cut_short(connection: &Arc<dyn Connection>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, done, begun) = ["from", "done", "begun"].map(|name| directory.path().join(name)).into();
+    std::fs::File::create(&from).unwrap().set_len(3 << 30).unwrap();
+    let script = format!("touch '{}'; cat >/dev/null; touch '{}'", begun.display(), done.display());
+    let wait_for_begun = async || {
+        while !begun.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::fs::remove_file(&begun).unwrap();
+    };
+    tokio::select! {
+        _ = connection.send_file(None, &from, &script) => panic!("3 GiB were faster than one touch"),
+        () = wait_for_begun() => {}
+    }
+    let shell = connection.shell(None).await.unwrap();
+    let big = shell.submit(with_stdin(&script, vec![0; 64 << 20]));
+    wait_for_begun().await;
+    connection.reset().await.unwrap();
+    assert_eq!(big.await.unwrap_err().kind, ConnectionErrorKind::Lost);
+    for _ in 0..200 {
+        if processes(directory.path().to_str().unwrap()).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!done.exists(), "a part was taken for the whole");
+    assert_eq!(run(&shell, "echo again").await.stdout_text(), "again\n");
 }
 
 async fn closing_kills(connection: &Arc<dyn Connection>) {

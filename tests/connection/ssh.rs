@@ -149,6 +149,10 @@ async fn nobody_is_let_in_with_the_wrong_key() {
 async fn encrypted_keys_are_unlocked() {
     struct Person;
     impl mms::connection::Prompter for Person {
+        fn line(&self, _prompt: &str, _echo: bool) -> Option<String> {
+            None
+        }
+
         fn confirm(&self, _: &str) -> Option<bool> {
             Some(true)
         }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::MethodKind;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
@@ -18,6 +19,9 @@ use super::keys::{self, KeyFile, Unlocked};
 
 /// How many keys are tried when there is a password behind them: sshd hangs up after six attempts.
 const KEYS_BEFORE_PASSWORD: usize = 4;
+
+/// How long the host may think about one attempt. PAM waits a few seconds after a wrong password.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Logs in.
 pub(crate) async fn log_in(
@@ -166,7 +170,8 @@ impl Login<'_> {
             }
             let certificate: Certificate = certificate.clone();
             let title = format!("certificate `{}` of key `{}`", certificate.key_id(), file.path.display());
-            let result = self.handle.authenticate_openssh_cert(user.clone(), Arc::clone(key), certificate).await;
+            let result =
+                patient(self.handle.authenticate_openssh_cert(user.clone(), Arc::clone(key), certificate)).await;
             if self.took_or_lost(result, &title) {
                 return true;
             }
@@ -175,7 +180,8 @@ impl Login<'_> {
             return false;
         }
         let hash = self.rsa_hash(key.public_key()).await;
-        let result = self.handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash)).await;
+        let login = self.handle.authenticate_publickey(user, PrivateKeyWithHashAlg::new(Arc::clone(key), hash));
+        let result = patient(login).await;
         self.took_or_lost(result, &format!("key `{}`", file.path.display()))
     }
 
@@ -186,7 +192,7 @@ impl Login<'_> {
         }
         let user = self.config.user.clone();
         if self.allows(MethodKind::Password) {
-            let result = self.handle.authenticate_password(user.clone(), password.clone()).await;
+            let result = patient(self.handle.authenticate_password(user.clone(), password.clone())).await;
             if self.took_or_lost(result, "password") {
                 return true;
             }
@@ -198,7 +204,7 @@ impl Login<'_> {
     }
 
     async fn keyboard_interactive(&mut self, user: &str, password: &str) -> bool {
-        let mut reply = self.handle.authenticate_keyboard_interactive_start(user, None::<String>).await;
+        let mut reply = patient(self.handle.authenticate_keyboard_interactive_start(user, None::<String>)).await;
         let mut answered = false;
         loop {
             match reply {
@@ -210,7 +216,7 @@ impl Login<'_> {
                     }
                     let answers = prompts.iter().map(|_| password.to_owned()).collect();
                     answered |= !prompts.is_empty();
-                    reply = self.handle.authenticate_keyboard_interactive_respond(answers).await;
+                    reply = patient(self.handle.authenticate_keyboard_interactive_respond(answers)).await;
                 }
                 Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
                     let failure = AuthResult::Failure { remaining_methods, partial_success };
@@ -239,7 +245,7 @@ impl Login<'_> {
             Ok(result) => self.took(result, title),
             Err(error) => {
                 self.tried.push(format!("{title}: {}", lower(&error.to_string())));
-                self.hung_up = self.handle.is_closed();
+                self.hung_up = self.handle.is_closed() || matches!(error, russh::Error::ConnectionTimeout);
                 false
             }
         }
@@ -293,7 +299,7 @@ impl Login<'_> {
         if self.allowed.is_none() && !self.hung_up {
             // Nothing was tried. This tells what could be, or logs in where nothing is asked.
             let user = self.config.user.clone();
-            if let Ok(result) = self.handle.authenticate_none(user).await {
+            if let Ok(result) = patient(self.handle.authenticate_none(user)).await {
                 self.note_allowed(&result);
             }
         }
@@ -322,6 +328,11 @@ impl Login<'_> {
             self.config.user, self.config.host
         ))
     }
+}
+
+/// An answer of the host, or that it did not come. The agent is given all the time it wants: it may be asking a person.
+async fn patient<T>(answer: impl Future<Output = Result<T, russh::Error>>) -> Result<T, russh::Error> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(russh::Error::ConnectionTimeout))
 }
 
 fn identity_key(identity: &AgentIdentity) -> PublicKey {

@@ -98,7 +98,9 @@ fn certificates(path: &Path, public: Option<&PublicKey>, config: &Config) -> Vec
 }
 
 /// The keys that were unlocked in this run: a passphrase is asked for once, however many hosts want the key.
-static OPENED: LazyLock<Mutex<HashMap<PathBuf, Result<Arc<PrivateKey>, String>>>> = LazyLock::new(Mutex::default);
+static OPENED: LazyLock<Mutex<HashMap<PathBuf, Opened>>> = LazyLock::new(Mutex::default);
+
+type Opened = Result<Arc<PrivateKey>, String>;
 
 /// Decrypts a key, asking for its passphrase if it has one.
 pub(crate) async fn unlock(file: &KeyFile, options: &ConnectOptions) -> Unlocked {
@@ -129,7 +131,7 @@ pub(crate) async fn unlock(file: &KeyFile, options: &ConnectOptions) -> Unlocked
 }
 
 /// Asks for a passphrase. Both the question and the key derivation take their time, so they have a thread of their own.
-async fn ask(path: &Path, text: String, options: ConnectOptions) -> Result<Arc<PrivateKey>, String> {
+async fn ask(path: &Path, text: String, options: ConnectOptions) -> Opened {
     let title = path.display().to_string();
     let asking = tokio::task::spawn_blocking(move || {
         for attempt in 0..ATTEMPTS {

@@ -108,12 +108,7 @@ async fn step(
             }
             Exchanged::New(key) => {
                 let asks = target.unknown_host_key == UnknownHostKey::Ask && config.strict != Strict::Yes;
-                let question = host_key::question(&key, place);
-                let prompter = Arc::clone(&options.prompter);
-                let yes = asks
-                    && tokio::task::spawn_blocking(move || prompter.confirm(&question)).await.ok().flatten()
-                        == Some(true);
-                if !yes {
+                if !(asks && confirm(host_key::question(&key, place), options).await) {
                     return Err(host_key::unknown(&key, config, place));
                 }
                 confirmed = Some(key);
@@ -122,6 +117,14 @@ async fn step(
     };
     auth::log_in(&mut handle, config, password, options, place).await?;
     Ok(Link { handle, _through: through })
+}
+
+/// Asks the person at the terminal, one question at a time, on a thread that may wait.
+async fn confirm(question: String, options: &ConnectOptions) -> bool {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let prompter = Arc::clone(&options.prompter);
+    tokio::task::spawn_blocking(move || prompter.confirm(&question)).await.ok().flatten() == Some(true)
 }
 
 /// What came of a key exchange.

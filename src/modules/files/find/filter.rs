@@ -106,29 +106,25 @@ fn number(args: &Args, name: &str, units: &[(char, f64)]) -> Result<Option<f64>,
 /// A shell pattern as a regular expression that must match the whole name (Python's `fnmatch`).
 fn glob(pattern: &str) -> String {
     let mut out = String::new();
-    let mut chars = pattern.chars().peekable();
+    let mut chars = pattern.chars().collect::<Vec<_>>().into_iter();
     while let Some(c) = chars.next() {
         match c {
             '*' => out.push_str("(?s:.*)"),
             '?' => out.push_str("(?s:.)"),
             '[' => {
-                let mut class = String::new();
-                let mut rest = chars.clone();
-                while let Some(member) = rest.next() {
-                    if member == ']' && !class.is_empty() && class != "!" {
-                        break;
+                let rest: String = chars.clone().collect();
+                // A `]` that comes first, or after `!`, is a member.
+                let first = usize::from(rest.starts_with('!')) + 1;
+                match rest.char_indices().skip(first).find(|(_, c)| *c == ']') {
+                    None => out.push_str(r"\["),
+                    Some((end, _)) => {
+                        let class = rest[..end].replace('\\', r"\\");
+                        match class.strip_prefix('!') {
+                            Some(negated) => out.push_str(&format!("[^{negated}]")),
+                            None => out.push_str(&format!("[{class}]")),
+                        }
+                        chars = rest[end + 1..].chars().collect::<Vec<_>>().into_iter();
                     }
-                    class.push(member);
-                }
-                if pattern.ends_with(&class) && rest.peek().is_none() && !pattern.ends_with(']') {
-                    out.push_str(r"\[");
-                } else {
-                    let class = class.replace('\\', r"\\");
-                    match class.strip_prefix('!') {
-                        Some(negated) => out.push_str(&format!("[^{negated}]")),
-                        None => out.push_str(&format!("[{class}]")),
-                    }
-                    chars = rest;
                 }
             }
             c => out.push_str(&fancy_regex::escape(&c.to_string())),
@@ -136,4 +132,16 @@ fn glob(pattern: &str) -> String {
     }
     out.push_str(r"\Z");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_patterns() {
+        assert_eq!(glob("a*.[ch]"), r"a(?s:.*)\.[ch]\Z");
+        assert_eq!(glob("[!]x]?"), r"[^]x](?s:.)\Z");
+        assert_eq!(glob("a[b"), r"a\[b\Z");
+    }
 }
