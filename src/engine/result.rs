@@ -42,7 +42,15 @@ impl Done {
         }
         fields.insert("failed".into(), Value::from(true));
         fields.entry("changed".into()).or_insert_with(|| Value::from(false));
-        Self { status: Status::Failed, fields, summary: vec![], diff: vec![], hints: failure.hints, unknown: None, looped: false }
+        Self {
+            status: Status::Failed,
+            fields,
+            summary: vec![],
+            diff: vec![],
+            hints: failure.hints,
+            unknown: None,
+            looped: false,
+        }
     }
 
     /// Not run, and why.
