@@ -126,10 +126,29 @@ impl Engine {
         };
         match outcome {
             Err(Trouble::Failure(failure)) if site.check && failure.missing && site.host.has_planned() => {
-                Ok(Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg)))
+                Ok(Self::foretell(task, site, args, &failure))
             }
             other => other,
         }
+    }
+
+    /// What a plan says of a task that lacks something now.
+    fn foretell(task: &Task, site: &Site, args: &Args, failure: &Failure) -> Done {
+        let makes = match task.module.kind {
+            Kind::State(module) => module.makes(args),
+            Kind::Action(_) | Kind::Engine => vec![],
+        };
+        // It cannot be as wanted while what it needs is missing, unless an earlier change brings it along.
+        let sure = !failure.needs.is_empty() && failure.needs.iter().all(|need| site.host.plan_makes(need));
+        if !sure || makes.iter().any(|thing| site.host.plan_makes(thing)) {
+            return Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg));
+        }
+        site.host.plan_change(makes);
+        let needs: Vec<String> = failure.needs.iter().map(ToString::to_string).collect();
+        let mut done = Done::new(Status::Changed, Fields::new());
+        done.summary = vec![format!("once there is {}", needs.join(" and "))];
+        done.unknown = Some("its result is known only when it is run".to_owned());
+        done
     }
 
     async fn drive_state(
@@ -155,11 +174,13 @@ impl Engine {
             }
         };
         if site.check {
+            site.host.plan_change(module.makes(args));
+            let mut done = Self::changed(change.result.clone(), change);
             if action {
-                return Ok(Done::unknown("its effect is known only when it is run"));
+                // That it runs is known, what comes of it is not.
+                done.unknown = Some("its result is known only when it is run".to_owned());
             }
-            site.host.plan_change();
-            return Ok(Self::changed(change.result.clone(), change));
+            return Ok(done);
         }
         let applied = self.apply(site, &change).await?;
         let fields = module.finish(cx, args, &change, &seen, &applied)?;
@@ -264,7 +285,7 @@ impl Engine {
             },
         };
         if site.check && done.status == Status::Changed {
-            site.host.plan_change();
+            site.host.plan_change(vec![]);
         }
         done.summary = summary;
         done.diff = diff;

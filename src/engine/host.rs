@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::Connector;
 use crate::connection::{Answer, Become, Connection, ConnectionError, Frame, Shell, Target};
 use crate::event::{HostSummary, Status};
-use crate::modules::Probe;
+use crate::modules::{Probe, Thing};
 use crate::playbook::Parent;
 use crate::value::Fields;
 use crate::vars::{HostVars, PlayVars};
@@ -60,6 +60,8 @@ pub struct Host {
     facts_from: Mutex<FactsFrom>,
     /// Changes that a plan would have made.
     planned: AtomicUsize,
+    /// What those changes would have made.
+    made: Mutex<Vec<Thing>>,
     in_play: AtomicBool,
 }
 
@@ -81,6 +83,7 @@ impl Host {
             notified: Mutex::default(),
             facts_from: Mutex::default(),
             planned: AtomicUsize::new(0),
+            made: Mutex::default(),
             in_play: AtomicBool::new(false),
         }
     }
@@ -155,9 +158,23 @@ impl Host {
         lock(&self.counts).unreachable = true;
     }
 
-    /// Notes a change that a plan does not make.
-    pub(super) fn plan_change(&self) {
+    /// Notes a change that a plan does not make, and what it would have made.
+    pub(super) fn plan_change(&self, made: Vec<Thing>) {
         self.planned.fetch_add(1, Ordering::Relaxed);
+        lock(&self.made).extend(made);
+    }
+
+    /// Whether a change of the plan makes this thing.
+    pub(super) fn plan_makes(&self, thing: &Thing) -> bool {
+        let made = lock(&self.made);
+        match thing {
+            // Directories are made with those above them.
+            Thing::Path(path) => {
+                let below = format!("{path}/");
+                made.iter().any(|made| matches!(made, Thing::Path(made) if made == path || made.starts_with(&below)))
+            }
+            _ => made.contains(thing),
+        }
     }
 
     /// Whether a plan has changes that were not made.

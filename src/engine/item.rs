@@ -253,7 +253,7 @@ impl Engine {
                 Err(other) => return Err(other),
             };
             self.judge(task, scope, &mut done).await?;
-            if until.is_empty() || done.status == Status::Unknown || done.status == Status::Skipped {
+            if until.is_empty() || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
             done.fields.insert("attempts".into(), Value::from(attempt));
@@ -359,15 +359,6 @@ impl Engine {
     /// `changed_when` and `failed_when`.
     async fn judge(&self, task: &Task, scope: &TaskScope, done: &mut Done) -> Result<(), Trouble> {
         if matches!(done.status, Status::Skipped | Status::Unknown) {
-            // A command that changes nothing by its own word: only its result is unknown.
-            if done.status == Status::Unknown
-                && let Some(conditions) = &task.changed_when
-            {
-                let conditions: Vec<_> = conditions.iter().collect();
-                if let Ok(Verdict::No(_)) = self.conditions(&conditions, &register_in(task, scope, done)).await {
-                    done.status = Status::Ok;
-                }
-            }
             return Ok(());
         }
         if let Some(conditions) = &task.changed_when
@@ -383,6 +374,10 @@ impl Engine {
             if done.status != Status::Unknown {
                 done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
             }
+        }
+        // In a plan nothing has failed yet.
+        if done.unknown.is_some() {
+            return Ok(());
         }
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();
