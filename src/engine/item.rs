@@ -361,18 +361,21 @@ impl Engine {
         if matches!(done.status, Status::Skipped | Status::Unknown) {
             return Ok(());
         }
-        if let Some(conditions) = &task.changed_when
-            && done.status != Status::Failed
-        {
+        let failed = done.status == Status::Failed;
+        if let Some(conditions) = &task.changed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => done.status = Status::Changed,
-                Verdict::No(_) => done.status = Status::Ok,
-                Verdict::Unknown(why) => *done = Done::unknown(why),
-            }
-            if done.status != Status::Unknown {
-                done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
+            let status = match self.conditions(&conditions, &scope).await? {
+                Verdict::Yes => Status::Changed,
+                Verdict::No(_) => Status::Ok,
+                Verdict::Unknown(why) => {
+                    *done = Done::unknown(why);
+                    return Ok(());
+                }
+            };
+            done.fields.insert("changed".into(), Value::from(status == Status::Changed));
+            if !failed {
+                done.status = status;
             }
         }
         // In a plan nothing has failed yet.

@@ -131,7 +131,11 @@ impl StateModule for User {
         }
         let name = args.text("name");
         let home = args.str("home").map_or_else(|| format!("/home/{name}"), str::to_owned);
-        vec![Thing::User(name.to_owned()), Thing::Group(name.to_owned()), Thing::Path(home)]
+        let mut makes = vec![Thing::User(name.to_owned()), Thing::Path(home)];
+        if args.str("group").is_none() {
+            makes.push(Thing::Group(name.to_owned()));
+        }
+        makes
     }
 
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
