@@ -16,7 +16,7 @@ use crate::connection::{Answer, Become, ConnectionError, ConnectionErrorKind, Fr
 use crate::event::{Event, Status};
 use crate::modules::{
     ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
-    Step,
+    Step, Thing,
 };
 use crate::playbook::Task;
 use crate::value::{Fields, Value};
@@ -72,6 +72,13 @@ pub struct Site {
 }
 
 impl Site {
+    /// In a plan, a user that an earlier change makes cannot look yet: root looks instead, and sees the same.
+    fn instead_of_planned_user(&self) -> Option<Self> {
+        let user = self.user.as_ref().filter(|_| self.check)?;
+        let planned = self.host.plan_makes(&Thing::User(user.user.clone()));
+        planned.then(|| Self { user: Some(Become { user: "root".to_owned(), ..user.clone() }), ..self.clone() })
+    }
+
     /// A frame of a script in the task's environment.
     fn frame(&self, script: &str, stdin: Option<Vec<u8>>) -> Frame {
         Frame { script: format!("{}{script}", self.environment), stdin, live: None, timeout: self.time_limit }
@@ -120,7 +127,10 @@ impl Engine {
         let user = site.user.as_ref().map(|user| user.user.as_str()).or(site.target.user.as_deref());
         let cx = Context { check: site.check, diff: site.diff, user, workstation };
         let outcome = match task.module.kind {
-            Kind::State(module) => self.drive_state(module, &cx, site, args).await,
+            Kind::State(module) => match site.instead_of_planned_user() {
+                Some(site) => self.drive_state(module, &cx, &site, args).await,
+                None => self.drive_state(module, &cx, site, args).await,
+            },
             Kind::Action(module) => self.drive_action(module, &cx, site, args).await,
             Kind::Engine => Err(Failure::new(format!("`{}` is not run on a host", task.module_name)).into()),
         };
