@@ -1,5 +1,6 @@
 //! Results as Ansible registers them.
 
+use crate::diagnostic::Span;
 use crate::event::{Report, Status};
 use crate::modules::{Diff, Failure};
 use crate::value::{Fields, Value, from_fields};
@@ -21,6 +22,10 @@ pub struct Done {
     pub unknown: Option<String>,
     /// Whether this is the sum of a loop.
     pub looped: bool,
+    /// See [`Failure::place`].
+    pub place: Option<Span>,
+    /// See [`Failure::secret`].
+    pub secret: bool,
 }
 
 impl Done {
@@ -31,7 +36,17 @@ impl Done {
             fields.insert("changed".into(), Value::from(changed));
             fields.entry("failed".into()).or_insert_with(|| Value::from(false));
         }
-        Self { status, fields, summary: vec![], diff: vec![], hints: vec![], unknown: None, looped: false }
+        Self {
+            status,
+            fields,
+            summary: vec![],
+            diff: vec![],
+            hints: vec![],
+            unknown: None,
+            looped: false,
+            place: None,
+            secret: false,
+        }
     }
 
     /// A failure.
@@ -42,7 +57,12 @@ impl Done {
         }
         fields.insert("failed".into(), Value::from(true));
         fields.entry("changed".into()).or_insert_with(|| Value::from(false));
-        Self { status: Status::Failed, fields, summary: vec![], diff: vec![], hints: failure.hints, unknown: None, looped: false }
+        Self {
+            hints: failure.hints,
+            place: failure.place,
+            secret: failure.secret,
+            ..Self::new(Status::Failed, fields)
+        }
     }
 
     /// Not run, and why.
@@ -126,6 +146,8 @@ impl Done {
             hints: gather(|item| &item.hints),
             unknown: if status == Status::Unknown { items.iter().find_map(|item| item.unknown.clone()) } else { None },
             looped: true,
+            place: None,
+            secret: items.iter().any(|item| item.secret),
         }
     }
 
@@ -140,6 +162,7 @@ impl Done {
             result: self.fields.clone(),
             looped: self.looped,
             hints,
+            place: self.place.clone(),
             duration,
         };
         if no_log {
@@ -150,6 +173,7 @@ impl Done {
             report.summary = if report.summary.is_empty() { vec![] } else { vec!["hidden by no_log".to_owned()] };
             report.diff = vec![];
             report.hints = vec![];
+            report.place = None;
         }
         report
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::connection::Answer;
+use crate::diagnostic::Span;
 use crate::value::{Fields, Value};
 
 /// A read-only script. It may be sent early, twice, or in vain, so it must not change anything.
@@ -140,6 +141,10 @@ pub struct Failure {
     /// Something is missing that an earlier task may provide (a user, a unit, a directory). When a plan has
     /// changes pending on the host, the task is unknown instead of failed.
     pub missing: bool,
+    /// The place in what the user wrote, where there is a more exact one than the task. `msg` names it, too.
+    pub place: Option<Span>,
+    /// A secret could not be read: a run that fails of it ends with that exit code.
+    pub secret: bool,
 }
 
 impl Failure {
