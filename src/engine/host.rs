@@ -63,6 +63,9 @@ pub struct Host {
     /// What those changes would have made.
     made: Mutex<Vec<Thing>>,
     in_play: AtomicBool,
+    /// How many blocks with a `rescue` it is in.
+    guards: AtomicUsize,
+    lacks_secret: AtomicBool,
 }
 
 /// Locks that are never held across a panic hold plain data: a poisoned one is still good.
@@ -85,6 +88,8 @@ impl Host {
             planned: AtomicUsize::new(0),
             made: Mutex::default(),
             in_play: AtomicBool::new(false),
+            guards: AtomicUsize::new(0),
+            lacks_secret: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +136,31 @@ impl Host {
     /// Whether it failed or cannot be reached.
     pub fn is_lost(&self) -> bool {
         matches!(*lock(&self.health), Health::Failed { .. } | Health::Unreachable)
+    }
+
+    /// Enters a block with a `rescue`.
+    pub(super) fn enter_guard(&self) {
+        self.guards.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Leaves it.
+    pub(super) fn leave_guard(&self) {
+        self.guards.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a `rescue` takes over when a task fails now.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guards.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that it failed because a secret could not be read.
+    pub(super) fn note_lacking_secret(&self) {
+        self.lacks_secret.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it failed because a secret could not be read.
+    pub(super) fn lacks_secret(&self) -> bool {
+        self.lacks_secret.load(Ordering::Relaxed)
     }
 
     /// The counts so far.

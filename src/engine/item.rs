@@ -166,11 +166,15 @@ impl Engine {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
             };
+            let mut report = done.report(started.elapsed(), label.no_log);
+            if report.status == Status::Failed && host.is_guarded() {
+                report.status = Status::Rescued;
+            }
             self.parts.sink.emit(Event::ItemFinished {
                 task: Arc::clone(label),
                 host: host.name().to_owned(),
                 item: if label.no_log { "hidden by no_log".to_owned() } else { shown },
-                report: done.report(started.elapsed(), label.no_log),
+                report,
             });
             let stop = if task.loop_control.break_when.is_empty() {
                 false
