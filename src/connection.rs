@@ -12,6 +12,7 @@ mod local;
 mod process;
 mod session;
 mod shell;
+mod ssh;
 mod transfer;
 
 use std::fmt;
@@ -268,7 +269,7 @@ pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Arc<dy
     }
     let transport: Arc<dyn process::Transport> = match target.kind {
         TransportKind::Local => Arc::new(local::Local::new(target)),
-        TransportKind::Ssh => return Err(ConnectionError::lost("x")),
+        TransportKind::Ssh => Arc::new(ssh::Ssh::connect(target, options).await?),
     };
     Ok(Arc::new(session::Session::new(transport, options.redactor.clone())))
 }

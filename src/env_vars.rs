@@ -45,7 +45,7 @@ env_vars! {
     BECOME = "MMS_BECOME" or "ANSIBLE_BECOME", "Whether tasks run as another user.";
     BECOME_USER = "MMS_BECOME_USER" or "ANSIBLE_BECOME_USER", "The user to become.";
     BECOME_METHOD = "MMS_BECOME_METHOD" or "ANSIBLE_BECOME_METHOD", "How to become another user: `sudo`, `su` or `doas`.";
-    IDENTITY = "MMS_IDENTITY", "Files with age or SSH identities that open the vault, separated by colons.";
+    IDENTITY = "MMS_AGE_IDENTITY", "Files with age or SSH identities that open the vault, separated by colons.";
     RECIPIENTS = "MMS_RECIPIENTS", "age or SSH public keys that the vault is encrypted for, separated by commas.";
     VAULT_PASSWORD_FILE = "MMS_VAULT_PASSWORD_FILE" or "ANSIBLE_VAULT_PASSWORD_FILE", "The file with the password of files made by ansible-vault.";
 }

@@ -62,6 +62,8 @@ pub struct Report {
     pub diff: Vec<Diff>,
     /// The registered result.
     pub result: Fields,
+    /// Whether this is the sum of a loop, whose items were reported one by one.
+    pub looped: bool,
     /// What to do about a failure.
     pub hints: Vec<String>,
     /// How long it took.

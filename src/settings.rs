@@ -1,7 +1,8 @@
-//! What applies to a run, resolved: command line, then environment, then `mms.toml`, then the default.
+//! What applies to a run, resolved: command line, then environment, then `mms.toml`, then `ansible.cfg`, then the default.
 //!
-//! Each of the first three yields a [`Given`]; [`Settings::resolve`] is the one place that knows their precedence.
+//! Each of the first four yields a [`Given`]; [`Settings::resolve`] is the one place that knows their precedence.
 
+mod ansible_cfg;
 mod environment;
 mod manifest;
 
@@ -108,7 +109,7 @@ impl Given {
 impl Settings {
     /// The settings for a run in a project. `env` is the environment; a variable that is set to nothing counts as not set.
     pub fn resolve(cli: Given, env: &dyn Fn(&str) -> Option<String>, project: &Project) -> Result<Self> {
-        let given = cli.or(environment::given(env)?).or(manifest::given(project)?);
+        let given = cli.or(environment::given(env)?).or(manifest::given(project)?).or(ansible_cfg::given(project)?);
         Ok(Self {
             inventory: given.inventory.unwrap_or_else(|| {
                 project.default_inventory().iter().map(|path| path.to_string_lossy().into_owned()).collect()

@@ -150,12 +150,12 @@ impl Templar {
 
     /// The same for a node that stands at a key: that is the name a secret is bound to, and the one errors use.
     pub fn named(&self, name: &str, node: &Node, scope: &Arc<dyn Scope>) -> Result<Value> {
-        if let (Kind::Str(text), None) = (&node.kind, node.tag) {
-            if !is_template(text) {
-                return Ok(Value::from(text));
-            }
+        if let (Kind::Str(text), None) = (&node.kind, node.tag)
+            && !is_template(text)
+        {
+            return Ok(Value::from(text));
         }
-        self.evaluate(scope, |context| Ok(context.value(node, name))).map_err(|error| error.at(&node.span))
+        self.evaluate(scope, |context| Ok(context.value(node, name, name))).map_err(|error| error.at(&node.span))
     }
 
     /// The final value of a variable by name; nothing when it is not defined.
@@ -168,21 +168,23 @@ impl Templar {
     }
 
     /// The value of a bare expression, as in `when:` and `until:`, which stands at `span`. A text that is a whole
-    /// template (`"{{ x }}"`) is rendered, and evaluated again when it yields text: Ansible allows that for conditions.
+    /// template (`"{{ x }}"`) is rendered; when it is one variable that the user wrote as text, that text is the
+    /// expression, as in Ansible. Text from anywhere else (a result) is never evaluated.
     pub fn expression(&self, text: &str, span: &Span, scope: &Arc<dyn Scope>) -> Result<Value> {
         let evaluated = self.evaluate(scope, |context| {
             let trimmed = text.trim();
             if trimmed.is_empty() {
                 return Err(Stop::hint("the condition is empty", "write `true` or leave it out"));
             }
-            if trimmed.starts_with("{{") && trimmed.ends_with("}}") {
-                let value = context.template(&trimmed.into(), span, "")?;
-                return match value.as_str() {
-                    Some(inner) if !is_template(inner) => self.compiled(context, inner, span),
-                    _ => Ok(value),
-                };
+            let Some(inner) = trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) else {
+                return self.compiled(context, text, span);
+            };
+            match scope.get(inner.trim()) {
+                Some(Raw::Node(Node { kind: Kind::Str(written), span, tag: None })) if !is_template(&written) => {
+                    self.compiled(context, &written, &span)
+                }
+                _ => context.template(&trimmed.into(), span, ""),
             }
-            self.compiled(context, text, span)
         });
         evaluated.map_err(|error| error.at(span))
     }
@@ -193,6 +195,14 @@ impl Templar {
             Stop::Error(check::syntax_diagnostic(&error, text).at(&at).into())
         })?;
         eval::expression(context, &unit, &Place::Node(span.clone()))
+    }
+
+    /// What a lookup yields for these terms, as `with_<name>` of a task asks it.
+    pub fn lookup(&self, name: &str, terms: Vec<Value>, scope: &Arc<dyn Scope>) -> Result<Value> {
+        self.evaluate(scope, |context| {
+            let args = std::iter::once(Value::from(name)).chain(terms).collect();
+            lookups::query(&mut call::Call::new(context, "query", Value::from(()), args, vec![]))
+        })
     }
 
     /// A template file rendered to text. An unknown value in it yields an unknown value.

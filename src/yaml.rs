@@ -7,6 +7,7 @@ mod compose;
 mod de;
 pub mod emit;
 mod explain;
+mod lenient;
 mod locate;
 mod node;
 mod scalar;

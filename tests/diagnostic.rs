@@ -37,7 +37,7 @@ fn keeps_carets_in_place_with_tabs_and_wide_characters() {
 
 #[test]
 fn shows_no_text_of_a_source_without_one() {
-    let source = Source::new("vault.yml", "");
+    let source = Source::hidden("vault.yml", "a: 1\nsecret: x\n");
     let diagnostic = Diagnostic::error("no such key").at(&Span::new(&source, 7, 9)).hint("look into it");
     assert_snapshot!(render(&diagnostic, false));
     assert_snapshot!(render(&Diagnostic::error("no place at all"), false), @"error: no place at all");

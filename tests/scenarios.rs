@@ -6,6 +6,7 @@
 //! - `MODULE: {arguments}` with `want:` (fields of the result, `changed` among them) or `fails:` (part of the message). In arguments and
 //!   wants `{dir}` is the directory. A task that changes something says so in check mode first, without changing
 //!   anything, and is not to change anything the second time, unless `again: true`;
+//! - `needs:` (in the first entry) a script that must succeed, or the story is not told in this shell;
 //! - `files:` paths and their content (null: not there).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -23,7 +24,8 @@ fn shells(scratch: &Path) -> Vec<(String, Runner)> {
     let mut shells = vec![];
     for shell in ["/bin/sh", "/bin/bash"] {
         if Path::new(shell).exists() {
-            let runner = Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone() };
+            let runner =
+                Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone(), meanwhile: None };
             shells.push((shell.to_owned(), runner));
         }
     }
@@ -38,8 +40,10 @@ fn shells(scratch: &Path) -> Vec<(String, Runner)> {
             std::os::unix::fs::symlink(busybox, applets.join(applet)).unwrap();
         }
         let shell = vec![busybox.to_owned(), "sh".to_owned()];
-        shells
-            .push(("busybox".to_owned(), Runner { shell, path: applets.display().to_string(), files: files.clone() }));
+        shells.push((
+            "busybox".to_owned(),
+            Runner { shell, path: applets.display().to_string(), files: files.clone(), meanwhile: None },
+        ));
         break;
     }
     shells
@@ -49,10 +53,21 @@ fn replace_dir(json: &Json, dir: &str) -> Json {
     serde_json::from_str(&json.to_string().replace("{dir}", dir)).unwrap()
 }
 
+/// Everything in a directory with what a change would show in.
 fn tree(dir: &Path) -> String {
-    let script = "find . -exec stat -c '%n %a %u %g %s %Y %F' {} + | sort; find . -type f -exec sha1sum {} + | sort";
-    let output = std::process::Command::new("sh").arg("-c").arg(script).current_dir(dir).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    use std::os::unix::fs::MetadataExt as _;
+    let mut lines = vec![];
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let meta = path.symlink_metadata().unwrap();
+        let times = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        lines.push(format!("{path:?} {:o} {} {} {} {times:?}\n", meta.mode(), meta.uid(), meta.gid(), meta.len()));
+        if meta.is_dir() {
+            lines.push(tree(&path));
+        }
+    }
+    lines.sort();
+    lines.concat()
 }
 
 fn play(runner: &Runner, story: &[Json], dir: &Path, tell: &str) {
@@ -73,7 +88,7 @@ fn play(runner: &Runner, story: &[Json], dir: &Path, tell: &str) {
                         assert_eq!(found.as_deref(), content.as_str(), "{place}: {name}");
                     }
                 }
-                "want" | "fails" | "again" => {}
+                "want" | "fails" | "again" | "needs" => {}
                 module => act(runner, module, value, &entry, dir, &place),
             }
         }
@@ -103,20 +118,54 @@ fn act(runner: &Runner, module: &str, args: &Json, entry: &Json, dir: &Path, pla
     }
 }
 
+fn tell(file: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let story: Json = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let story = story.as_array().unwrap();
+    for (name, runner) in shells(scratch.path()) {
+        let needs = story[0].get("needs").and_then(Json::as_str);
+        if needs.is_some_and(|test| !runner.script(test, None).ok()) {
+            continue;
+        }
+        let dir = scratch.path().join(format!("it {}", name.replace('/', "")));
+        std::fs::create_dir(&dir).unwrap();
+        let runner = Runner { files: dir.clone(), ..runner };
+        play(&runner, story, &dir, &format!("{} in {name}", file.display()));
+    }
+}
+
 #[test]
 fn stories_are_true() {
-    let mut told = 0;
-    for file in yaml_files(Path::new("tests/scenarios")) {
-        let scratch = tempfile::tempdir().unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
-        let story: Json = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        for (name, runner) in shells(scratch.path()) {
-            let dir = scratch.path().join(format!("it {}", name.replace('/', "")));
-            std::fs::create_dir(&dir).unwrap();
-            let runner = Runner { files: dir.clone(), ..runner };
-            play(&runner, story.as_array().unwrap(), &dir, &format!("{} in {name}", file.display()));
-            told += 1;
+    let files = yaml_files(Path::new("tests/scenarios"));
+    assert!(!files.is_empty());
+    std::thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(|| tell(file));
+        }
+    });
+}
+
+#[test]
+fn a_file_that_moved_since_the_probe_is_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, runner) in shells(scratch.path()) {
+        let file = scratch.path().join("f");
+        let path = file.display().to_string();
+        for (before, module, args) in [
+            (Some("old\n"), "lineinfile", serde_json::json!({"path": path, "line": "x"})),
+            (Some("old\n"), "copy", serde_json::json!({"dest": path, "content": "x"})),
+            (None, "copy", serde_json::json!({"dest": path, "content": "x"})),
+        ] {
+            let _ = std::fs::remove_file(&file);
+            if let Some(before) = before {
+                std::fs::write(&file, before).unwrap();
+            }
+            let meanwhile = Some(format!("echo theirs >'{path}'"));
+            let runner = Runner { meanwhile, ..runner.clone() };
+            let failure = runner.run(module, &args, false).expect_err(&name);
+            assert!(failure.msg.contains("changed by somebody else"), "{name} {module}: {}", failure.msg);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs\n", "{name} {module}");
         }
     }
-    assert!(told > 0);
 }

@@ -125,6 +125,29 @@ fn the_manifest_is_read_with_paths_relative_to_the_root() {
 }
 
 #[test]
+fn ansible_cfg_is_read_below_the_manifest() {
+    let cfg = "# comment\n[defaults]\ninventory = inv/hosts.yml, other ; both\nroles_path=~/roles:r\nremote_user: cfg\nforks = 5\n\
+               host_key_checking = False\nstdout_callback = yaml\n[privilege_escalation]\nbecome = yes\nbecome_method = su\n\
+               [diff]\nalways = true\n";
+    let (_dir, root) = tree(&[("ansible.cfg", cfg), ("mms.toml", "forks = 6\n")]);
+    let settings = resolve(&root, &[], Given::default()).unwrap();
+    let expected = [root.join("inv/hosts.yml"), root.join("other")].map(|path| path.display().to_string());
+    assert_eq!(settings.inventory, expected);
+    assert_eq!(settings.roles_path, [etcetera::home_dir().unwrap().join("roles"), root.join("r")]);
+    assert_eq!((settings.remote_user.as_deref(), settings.forks, settings.accept_new), (Some("cfg"), 6, true));
+    assert_eq!((settings.become_enabled, settings.become_method, settings.diff), (true, BecomeMethod::Su, true));
+
+    let (_dir, root) = tree(&[("ansible.cfg", "[privilege_escalation]\nbecome_method = sodu\n")]);
+    let error = resolve(&root, &[], Given::default()).unwrap_err();
+    assert_eq!(error.to_string(), "unknown become method `sodu` (ansible.cfg:2:17)");
+    let (_dir, root) = tree(&[("ansible.cfg", "[defaults]\nforks = x\n")]);
+    assert_eq!(
+        resolve(&root, &[], Given::default()).unwrap_err().to_string(),
+        "`forks` must be a number above zero (ansible.cfg:2:9)"
+    );
+}
+
+#[test]
 fn command_line_beats_environment_beats_manifest() {
     let (_dir, root) = tree(&[("mms.toml", MANIFEST)]);
     let env =

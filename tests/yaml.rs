@@ -83,6 +83,19 @@ fn reads_documents_as_pyyaml_does() {
     assert!(count >= 10, "only {count} documents were found");
 }
 
+#[test]
+fn writes_template_values_with_keys_of_any_kind() {
+    use minijinja::Value;
+    use mms::yaml::emit::{Options, emit_value};
+    let value = Value::from_pairs([
+        (Value::from(10), Value::from("on")),
+        (Value::from(9), Value::from(vec![Value::from(1.0), Value::from(()), Value::from(true)])),
+    ]);
+    assert_eq!(emit_value(&value, &Options::nice()), "9:\n- 1.0\n- null\n- true\n10: 'on'\n");
+    let mixed = Value::from_pairs([(Value::from("b"), Value::from(1)), (Value::from(1), Value::from(2))]);
+    assert_eq!(emit_value(&mixed, &Options::terse()), "{b: 1, 1: 2}\n");
+}
+
 /// The diagnostics for a text, rendered.
 fn complaint(text: &str) -> String {
     let source = Source::new("tasks/main.yml", text);
@@ -150,6 +163,32 @@ fn spans_are_exact_to_the_byte() {
             "&x !unsafe yes",
         ]
     );
+}
+
+#[test]
+fn spans_are_exact_where_lines_stand_too_far_left() {
+    let text =
+        "größe:\n  list: [\n    'ä',\n    b\n  ]\n  text: \"first\n  sec {{ x }}\"\n  tab:\t[\n c ]\nend: 'ü\nv'\n";
+    let node = yaml::parse(&Source::new("x", text)).unwrap().node;
+    let mut spans = vec![];
+    walk(&node, &mut |node| spans.push(&text[node.span.start..node.span.end]));
+    let lists = [
+        "[\n    'ä',\n    b\n  ]",
+        "'ä'",
+        "b",
+        "text",
+        "\"first\n  sec {{ x }}\"",
+        "tab",
+        "[\n c ]",
+        "c",
+        "end",
+        "'ü\nv'",
+    ];
+    assert_eq!(spans[4..], lists);
+    let value = node.as_map().unwrap().get("größe").unwrap().as_map().unwrap().get("text").unwrap();
+    let at = value.as_str().unwrap().find("{{").unwrap();
+    let span = value.span_within(at..at + 7);
+    assert_eq!(&text[span.start..span.end], "{{ x }}");
 }
 
 #[test]

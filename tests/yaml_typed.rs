@@ -101,3 +101,17 @@ fn tells_mistakes_with_place_and_path() {
         });
     }
 }
+
+#[test]
+fn schemas_see_through_places_and_nodes() {
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Example {
+        name: Spanned<String>,
+        environment: BTreeMap<String, Node>,
+    }
+    let schema = serde_json::to_value(schemars::schema_for!(Example)).unwrap();
+    assert_eq!(schema["properties"]["name"]["type"], "string");
+    assert_eq!(schema["properties"]["environment"]["additionalProperties"], true);
+    assert_eq!(schema["required"], serde_json::json!(["name", "environment"]));
+}

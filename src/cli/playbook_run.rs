@@ -10,7 +10,7 @@ use super::{Global, Session, extra_vars};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
-use crate::playbook::{Item, Playbook, TagFilter, Vars};
+use crate::playbook::{Checker, Item, Playbook, TagFilter, Vars};
 use crate::report::{JsonSink, TerminalSink};
 use crate::ui::Ui;
 use crate::vars::RunOptions;
@@ -94,6 +94,11 @@ impl PlaybookRun<'_> {
         let templar = session.templar();
         let loader = session.loader(&templar, &extra);
         let playbook = loader.playbook(&path)?;
+        let mut checker = Checker::new(&loader, &templar);
+        checker.playbook(&playbook);
+        if let Some(error) = Error::from_diagnostics(ErrorKind::User, checker.finish()) {
+            return Err(error);
+        }
         let inventory = session.inventory()?;
         let split =
             |tags: &[String]| tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect();

@@ -309,6 +309,10 @@ impl Files for ProjectFiles {
     fn role_paths(&self) -> Vec<PathBuf> {
         self.roles.clone()
     }
+
+    fn root(&self) -> PathBuf {
+        self.project.root().to_path_buf()
+    }
 }
 
 /// Extra variables as a scope of their own.

@@ -256,7 +256,7 @@ impl Seen {
     /// The last line that the program itself wrote.
     fn said(&self, nonce: &str) -> String {
         let lines = self.stderr.lines().chain(self.stdout.lines());
-        let own = lines.map(str::trim).filter(|line| !line.is_empty() && !line.contains(nonce));
-        own.last().unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
+        let own = lines.map(str::trim).rfind(|line| !line.is_empty() && !line.contains(nonce));
+        own.unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
     }
 }

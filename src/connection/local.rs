@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::process::{Chunk, INPUT_QUEUE, OUTPUT_QUEUE, Process, Purpose, STAGE, Transport};
 use super::{ConnectionError, ConnectionErrorKind, Target};
@@ -46,16 +47,14 @@ impl Local {
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let (sender, output) = mpsc::channel(OUTPUT_QUEUE);
         let (guard, dropped) = oneshot::channel();
-        if let Some(stdin) = child.stdin.take() {
-            tokio::spawn(feed(stdin, inbox));
-        }
+        let feeding = child.stdin.take().map(|stdin| tokio::spawn(feed(stdin, inbox)).abort_handle());
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(read(stdout, sender.clone(), Chunk::Stdout));
         }
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(read(stderr, sender.clone(), Chunk::Stderr));
         }
-        tokio::spawn(watch(child, sender, dropped));
+        tokio::spawn(watch(child, feeding, sender, dropped));
         Ok(Process { input, output, guard })
     }
 }
@@ -111,10 +110,19 @@ async fn read(mut from: impl AsyncRead + Unpin, to: mpsc::Sender<Chunk>, wrap: f
 }
 
 /// Reports the exit status; kills the child when nobody is interested any longer.
-async fn watch(mut child: Child, to: mpsc::Sender<Chunk>, dropped: oneshot::Receiver<()>) {
+async fn watch(
+    mut child: Child,
+    feeding: Option<AbortHandle>,
+    to: mpsc::Sender<Chunk>,
+    dropped: oneshot::Receiver<()>,
+) {
     let exited = tokio::select! {
         status = child.wait() => status,
         _ = dropped => {
+            // Whatever it has not been given yet it does not get.
+            if let Some(feeding) = feeding {
+                feeding.abort();
+            }
             // It sees the end of its stdin and goes; a child that does not is killed when `child` is dropped.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(200), child.wait()).await;
             return;

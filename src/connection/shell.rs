@@ -16,7 +16,10 @@ mod driver;
 mod encode;
 mod kill;
 
+pub(crate) use encode::copy;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -26,10 +29,21 @@ use super::process::{Chunk, Process, Purpose, Transport};
 use super::{Answer, Become, ConnectionError, Frame, Shell};
 use crate::sh;
 
-/// A random name that nothing on the target can guess. Plain for every shell.
+/// A random word of 95 bits that nothing on the target can guess. Short, because shells read their lines byte by byte, and plain
+/// for every shell.
 pub(crate) fn nonce() -> String {
-    format!("mms{:032x}", rand::random::<u128>())
+    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut rest = rand::random::<u128>();
+    let mut word = String::with_capacity(16);
+    for _ in 0..16 {
+        word.push(char::from(DIGITS[(rest % 62) as usize]));
+        rest /= 62;
+    }
+    word
 }
+
+/// How long a shell may take to start. Login files may ask slow directory services.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How to open the shell of one user, again and again.
 #[derive(Clone)]
@@ -75,6 +89,17 @@ impl Opener {
         text.push_str(&format!("{key}\n{key}{}echo {hello}-$$-\n", self.environment()));
         let silent = || self.silent("the connection was lost while the shell started");
         process.input.send(text.into()).await.map_err(|_| silent())?;
+        match tokio::time::timeout(PATIENCE, self.greeting(&mut process, &hello)).await {
+            Ok(pid) => Ok(Some(Live { process, key, pid: pid?, epitaph })),
+            Err(_) => Err(self
+                .silent(&format!("it said nothing within {} s", PATIENCE.as_secs()))
+                .hint("look for something in the login shell's files (~/.bashrc, ~/.profile) that waits")),
+        }
+    }
+
+    /// Waits for the shell's first words; its process id.
+    async fn greeting(&self, process: &mut Process, hello: &str) -> Result<u32, ConnectionError> {
+        let silent = || self.silent("the connection was lost while the shell started");
         let (mut stdout, mut stderr) = (String::new(), String::new());
         loop {
             match process.output.recv().await {
@@ -90,9 +115,9 @@ impl Opener {
                 }
                 None => return Err(silent()),
             }
-            let pid = stdout.split_once(&hello).and_then(|(_, rest)| rest.split('-').nth(1)?.parse().ok());
+            let pid = stdout.split_once(hello).and_then(|(_, rest)| rest.split('-').nth(1)?.parse().ok());
             if let Some(pid) = pid {
-                return Ok(Some(Live { process, key, pid, epitaph }));
+                return Ok(pid);
             }
         }
     }
@@ -119,6 +144,7 @@ impl Opener {
         text.push_str(
             "for __mms_l in /usr/local/sbin /usr/sbin /sbin;do case :$PATH: in *:$__mms_l:*);;*)PATH=$PATH:$__mms_l;;esac;done;",
         );
+        text.push_str(encode::FUNCTIONS);
         text.push_str("__mms_n=$(printf '\\nx');__mms_n=${__mms_n%x};");
         text
     }

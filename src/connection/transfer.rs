@@ -6,16 +6,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::sync::{mpsc, oneshot};
 
 use super::escalate::{self, Entered};
 use super::process::{Chunk, Process, Purpose, Transport};
-use super::{Answer, Become, ConnectionError, ConnectionErrorKind};
+use super::{Answer, Become, ConnectionError, ConnectionErrorKind, shell};
 use crate::sh;
 
 /// How much of a file is read at once.
 const PIECE: usize = 256 << 10;
+
+/// How much of a file is written at once: each write is a trip to another thread.
+const WRITE: usize = 1 << 20;
 
 /// How long output may still come after the command has ended, when a process it left behind holds its output open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -27,33 +30,40 @@ pub(crate) async fn send(
     from: &Path,
     command: &str,
 ) -> Result<Answer, ConnectionError> {
-    let mut file = tokio::fs::File::open(from).await.map_err(|error| local("read", from, &error))?;
-    let running = Running::start(transport, become_user, command).await?;
+    let file = tokio::fs::File::open(from).await.map_err(|error| local("read", from, &error))?;
+    let length = file.metadata().await.map_err(|error| local("read", from, &error))?.len();
+    let end = shell::nonce();
+    let fed = fed(length, &end);
+    let running = Running::start(transport, become_user, command, &fed).await?;
     let Running { input, mut output, guard } = running;
     let feeding = async {
+        let mut file = file.take(length);
         let mut buffer = BytesMut::new();
-        loop {
+        let mut missing = length;
+        while missing > 0 {
             buffer.reserve(PIECE);
-            if file.read_buf(&mut buffer).await? == 0 {
-                break;
+            match file.read_buf(&mut buffer).await? as u64 {
+                0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")),
+                count => missing -= count,
             }
             if input.send(buffer.split().freeze()).await.is_err() {
                 // The command reads no further; its status tells whether that is wrong.
-                break;
+                return Ok(());
             }
         }
+        let _ = input.send(format!("{end}\n").into()).await;
         drop(input);
         Ok::<_, io::Error>(())
     };
     let collecting = collect(&mut output, None);
     tokio::pin!(feeding, collecting);
-    let mut fed = false;
+    let mut done = false;
     let answer = loop {
         tokio::select! {
-            result = &mut feeding, if !fed => {
-                // Without the whole file the command must not see an end of file: the channel is cut instead.
+            result = &mut feeding, if !done => {
+                // The end mark was not sent, so the command is killed when the channel goes.
                 result.map_err(|error| local("read", from, &error))?;
-                fed = true;
+                done = true;
             }
             answer = &mut collecting => break answer.map_err(|error| local("read", from, &error))?,
         }
@@ -72,12 +82,17 @@ pub(crate) async fn receive(
     let failed = |error: &io::Error| local("write", to, error);
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tokio::fs::create_dir_all(directory).await.map_err(|error| failed(&error))?;
-    let temporary = tempfile::Builder::new().prefix(".mms-").tempfile_in(directory).map_err(|error| failed(&error))?;
+    // As any new file: what the umask leaves.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let temporary = tempfile::Builder::new()
+        .prefix(".mms-")
+        .permissions(mode)
+        .tempfile_in(directory)
+        .map_err(|error| failed(&error))?;
     let handle = temporary.as_file().try_clone().map_err(|error| failed(&error))?;
-    let mut file = tokio::fs::File::from_std(handle);
+    let mut file = BufWriter::with_capacity(WRITE, tokio::fs::File::from_std(handle));
 
-    let running = Running::start(transport, become_user, command).await?;
-    let Running { input, mut output, guard } = running;
+    let Running { input, mut output, guard } = Running::start(transport, become_user, command, "").await?;
     drop(input);
     let answer = collect(&mut output, Some(&mut file)).await.map_err(|error| failed(&error))?;
     drop(guard);
@@ -89,7 +104,18 @@ pub(crate) async fn receive(
     Ok(answer)
 }
 
-/// A command that reads the rest of the channel.
+/// What is put before a command to give it so many bytes of the channel as its stdin. If the connection is cut before the end mark
+/// came, the command must not take the part for the whole: the process group, which is the channel's own, is killed before the
+/// command can see an end of file. A command that reads no further is no reason for that.
+fn fed(length: u64, end: &str) -> String {
+    let copy = shell::copy(length);
+    format!(
+        "dd count=0 iflag=fullblock </dev/null 2>/dev/null||kill -9 0;\
+         {{ {{ {copy};}} 2>/dev/null&&{{ {{ IFS= read -r __mms_t&&[ \"$__mms_t\" = {end} ];}}||kill -9 0;}};}}|"
+    )
+}
+
+/// A command that has a channel of its own.
 struct Running {
     input: mpsc::Sender<bytes::Bytes>,
     output: mpsc::Receiver<Chunk>,
@@ -101,6 +127,7 @@ impl Running {
         transport: &dyn Transport,
         become_user: Option<&Become>,
         command: &str,
+        fed: &str,
     ) -> Result<Self, ConnectionError> {
         let mut entered = escalate::enter(transport, become_user, Purpose::Transfer).await?;
         if matches!(entered, Entered::Same) {
@@ -117,7 +144,8 @@ impl Running {
                 c => c.to_string(),
             })
             .collect();
-        let line = format!("__mms_l=$(printf {};echo x);eval \"${{__mms_l%x}}\"\n", sh::quote(&format!(r"\n{text}")));
+        let line =
+            format!("__mms_l=$(printf {};echo x);{fed}(eval \"${{__mms_l%x}}\")\n", sh::quote(&format!(r"\n{text}")));
         input.send(line.into()).await.map_err(|_| lost(transport))?;
         Ok(Self { input, output, guard })
     }
@@ -127,7 +155,7 @@ impl Running {
 /// status came.
 async fn collect(
     output: &mut mpsc::Receiver<Chunk>,
-    mut file: Option<&mut tokio::fs::File>,
+    mut file: Option<&mut BufWriter<tokio::fs::File>>,
 ) -> io::Result<Option<Answer>> {
     let mut answer = Answer::default();
     let mut ended = false;

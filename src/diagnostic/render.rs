@@ -22,7 +22,8 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
     }
     for (source, marks) in &places.0 {
         group = if source.text.is_empty() {
-            group.element(Origin::path(source.name.as_str()))
+            let line = marks.first().map_or(1, |mark| source.line_col(mark.start).0);
+            group.element(Origin::path(source.name.as_str()).line(line))
         } else {
             let annotations = marks.iter().map(|mark| mark.kind.span(mark.range.clone()).label(mark.label));
             group.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotations(annotations))
@@ -48,6 +49,8 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
 
 /// One place to show in a source.
 struct Mark<'a> {
+    /// Where it starts, also in a text that is not there to be shown.
+    start: usize,
     range: Range<usize>,
     label: Option<&'a str>,
     kind: AnnotationKind,
@@ -59,7 +62,7 @@ struct Places<'a>(Vec<(&'a Source, Vec<Mark<'a>>)>);
 
 impl<'a> Places<'a> {
     fn add(&mut self, span: &'a Span, label: Option<&'a str>, kind: AnnotationKind) {
-        let mark = Mark { range: visible(span), label, kind };
+        let mark = Mark { start: span.start, range: visible(span), label, kind };
         match self.0.iter_mut().find(|(source, _)| std::ptr::eq(*source, &raw const *span.source)) {
             Some((_, marks)) => marks.push(mark),
             None => self.0.push((&span.source, vec![mark])),

@@ -41,14 +41,20 @@ impl Engine {
                 let value = self.value(terms, scope).await?;
                 let list =
                     matches!(value.kind(), minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable);
-                let value = if list { value } else { Value::from(vec![value]) };
-                let locals = [("mms_loop_lookup", Value::from(lookup.as_str())), ("mms_loop_terms", value)];
-                let scope = scope.with_locals(
-                    locals.map(|(name, value)| (name.to_owned(), Raw::Value(value))).into_iter().collect(),
-                );
-                let dynamic = Self::dynamic(&scope);
-                let call =
-                    || self.parts.templar.expression("query(mms_loop_lookup, *mms_loop_terms)", &terms.span, &dynamic);
+                if unknown_inside(&value).is_some() {
+                    return Ok(None);
+                }
+                let terms_list: Vec<Value> = match value.try_iter() {
+                    Ok(items) if list => items.collect(),
+                    _ => vec![value],
+                };
+                let dynamic = Self::dynamic(scope);
+                let call = || {
+                    self.parts
+                        .templar
+                        .lookup(lookup, terms_list.clone(), &dynamic)
+                        .map_err(|error| error.at(&terms.span))
+                };
                 (self.evaluate(call).await?, &terms.span)
             }
         };

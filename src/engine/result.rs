@@ -19,6 +19,8 @@ pub struct Done {
     pub hints: Vec<String>,
     /// Why a plan cannot tell the result. The status may be known all the same (`changed_when: false`).
     pub unknown: Option<String>,
+    /// Whether this is the sum of a loop.
+    pub looped: bool,
 }
 
 impl Done {
@@ -29,7 +31,7 @@ impl Done {
             fields.insert("changed".into(), Value::from(changed));
             fields.entry("failed".into()).or_insert_with(|| Value::from(false));
         }
-        Self { status, fields, summary: vec![], diff: vec![], hints: vec![], unknown: None }
+        Self { status, fields, summary: vec![], diff: vec![], hints: vec![], unknown: None, looped: false }
     }
 
     /// A failure.
@@ -40,7 +42,15 @@ impl Done {
         }
         fields.insert("failed".into(), Value::from(true));
         fields.entry("changed".into()).or_insert_with(|| Value::from(false));
-        Self { status: Status::Failed, fields, summary: vec![], diff: vec![], hints: failure.hints, unknown: None }
+        Self {
+            status: Status::Failed,
+            fields,
+            summary: vec![],
+            diff: vec![],
+            hints: failure.hints,
+            unknown: None,
+            looped: false,
+        }
     }
 
     /// Not run, and why.
@@ -123,6 +133,7 @@ impl Done {
             diff: items.iter().flat_map(|item| item.diff.clone()).collect(),
             hints: gather(|item| &item.hints),
             unknown: if status == Status::Unknown { items.iter().find_map(|item| item.unknown.clone()) } else { None },
+            looped: true,
         }
     }
 
@@ -135,6 +146,7 @@ impl Done {
             summary: self.summary.clone(),
             diff: self.diff.clone(),
             result: self.fields.clone(),
+            looped: self.looped,
             hints,
             duration,
         };

@@ -11,6 +11,7 @@ use crate::playbook::{Task, search_paths};
 use crate::template::FileOptions;
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
+use crate::yaml::Node;
 
 /// The workstation for one task.
 pub struct TaskWorkstation<'a> {
@@ -69,5 +70,34 @@ impl Workstation for TaskWorkstation<'_> {
 
     fn variable(&self, name: &str) -> Result<Option<Value>, Failure> {
         self.engine.parts.templar.variable(name, &Engine::dynamic(&self.scope)).map_err(|error| failure_of(&error))
+    }
+
+    fn project_file(&self, path: &str) -> Result<(Node, Value), Failure> {
+        let files = self.engine.parts.loader.files();
+        let file = files.root().join(path);
+        if !file.is_file() {
+            return Err(missing_file(&file, path));
+        }
+        let node = files.yaml(&file).map_err(|error| failure_of(&error))?;
+        let scope = Engine::dynamic(&self.scope);
+        let value = self.engine.parts.templar.node(&node, &scope).map_err(|error| failure_of(&error))?;
+        Ok((node, value))
+    }
+
+    fn is_secret(&self, text: &str) -> bool {
+        self.engine.parts.redactor.is_tainted(text)
+    }
+}
+
+/// There is no such file; the files beside where it would be say what was probably meant.
+fn missing_file(file: &Path, path: &str) -> Failure {
+    let failure = Failure::new(format!("`{path}` does not exist in the project"));
+    let entries = file.parent().and_then(|directory| std::fs::read_dir(directory).ok());
+    let names: Vec<String> =
+        entries.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match crate::diagnostic::nearest(&name, names.iter().map(String::as_str)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure,
     }
 }

@@ -74,6 +74,11 @@ impl Reader<'_> {
             }
             '{' => self.braces()?,
             '\'' | '"' => self.strings()?,
+            // Python's ellipsis, which Ansible turns back into text.
+            '.' if self.rest().starts_with("...") => {
+                self.at += 3;
+                self.node(Kind::Str("...".into()))
+            }
             '+' | '-' | '.' | '0'..='9' => self.number()?,
             c if c.is_alphabetic() => self.word()?,
             _ => return None,
@@ -230,8 +235,8 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Option<Node> {
         let mut negative = false;
-        while let Some(sign @ ('+' | '-')) = self.peek() {
-            negative ^= sign == '-';
+        if let Some(sign @ ('+' | '-')) = self.peek() {
+            negative = sign == '-';
             self.at += 1;
             self.blanks();
         }

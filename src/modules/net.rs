@@ -7,6 +7,9 @@ mod uri;
 mod wait_for;
 mod wait_for_connection;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Kind, Module};
 
 /// The modules of this family, in alphabetical order.

@@ -1,17 +1,26 @@
 //! Packages and their sources.
 
 mod apt;
+mod deb822_repository;
 mod dnf;
 mod package;
 mod rpm;
+mod rpm_key;
+mod yum_repository;
+
+#[cfg(test)]
+mod tests;
 
 use super::{Kind, Module};
 
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     Module { spec: &apt::SPEC, kind: Kind::State(&apt::Apt) },
+    Module { spec: &deb822_repository::SPEC, kind: Kind::State(&deb822_repository::Deb822Repository) },
     Module { spec: &dnf::SPEC, kind: Kind::State(&dnf::Dnf) },
     Module { spec: &package::SPEC, kind: Kind::State(&package::Package) },
+    Module { spec: &rpm_key::SPEC, kind: Kind::State(&rpm_key::RpmKey) },
+    Module { spec: &yum_repository::SPEC, kind: Kind::State(&yum_repository::YumRepository) },
 ];
 
 /// The items of a list argument with those taken apart that hold commas: Ansible's package modules take both.
@@ -52,7 +61,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod pattern_tests {
     use super::matches;
 
     #[test]

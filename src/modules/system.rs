@@ -2,10 +2,12 @@
 
 mod accounts;
 mod authorized_key;
+mod cron;
 mod firewalld;
 mod getent;
 mod group;
 mod hostname;
+mod modprobe;
 mod mount;
 mod output;
 mod reboot;
@@ -23,10 +25,12 @@ use super::Module;
 /// The modules of this family, in alphabetical order.
 pub static MODULES: &[Module] = &[
     authorized_key::MODULE,
+    cron::MODULE,
     firewalld::MODULE,
     getent::MODULE,
     group::MODULE,
     hostname::MODULE,
+    modprobe::MODULE,
     mount::MODULE,
     reboot::MODULE,
     seboolean::MODULE,

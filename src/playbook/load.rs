@@ -24,6 +24,8 @@ pub trait Files: Send + Sync {
     fn shown(&self, path: &Path) -> String;
     /// The directories that roles are looked up in, after those beside the playbook.
     fn role_paths(&self) -> Vec<PathBuf>;
+    /// The root of the project.
+    fn root(&self) -> PathBuf;
 }
 
 /// Reads playbooks, and the files that `include_*` name while one runs.

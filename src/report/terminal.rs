@@ -27,9 +27,7 @@ pub fn lines(event: &Event, options: &Options) -> Vec<String> {
             vec![options.paint.text(Style::Strong, &format!("{name} ({})", counted(hosts.len(), "host")))]
         }
         Event::ItemFinished { task, host, item, report } => of_report(task, host, Some(item), report, options),
-        Event::TaskFinished { task, host, report } if report.result.contains_key("results") => {
-            of_loop(task, host, report, options)
-        }
+        Event::TaskFinished { task, host, report } if report.looped => of_loop(task, host, report, options),
         Event::TaskFinished { task, host, report } => of_report(task, host, None, report, options),
         Event::Unreachable { host, message, hints } => {
             let mut lines = vec![format!(

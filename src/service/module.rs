@@ -190,12 +190,15 @@ fn secrets(
     Ok(Ok(values))
 }
 
-/// Refuses secrets where they would stand readable in a unit file.
+/// Refuses secrets where they would stand readable in a unit file. Short values are let through: a vault that holds a user name
+/// or a number would make every mention of it a secret.
 fn clear_text(cx: &Context<'_>, service: &Service) -> Result<(), Failure> {
     for (container, it) in &service.containers {
         let environment = it.environment.iter().map(|(name, value)| ("environment", name, value.0.as_str()));
         let labels = it.labels.iter().map(|(name, value)| ("label", name, value.0.as_str()));
-        if let Some((what, name, _)) = environment.chain(labels).find(|(_, _, value)| cx.workstation.is_secret(value)) {
+        if let Some((what, name, _)) =
+            environment.chain(labels).find(|(_, _, value)| value.len() >= 8 && cx.workstation.is_secret(value))
+        {
             return Err(Failure::new(format!(
                 "service `{}`: the {what} `{name}` of `{container}` holds a secret, which would stand readable in its unit file",
                 service.name

@@ -112,12 +112,14 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
             plan.reasons.push(format!("secret {name} is missing in Podman"));
         }
     }
+    // What a new service brings along goes without saying.
+    let fresh = service.containers.keys().all(|name| !seen.units.contains_key(&format!("{name}.container")));
     for (file, text) in &wanted.units {
         let old = seen.units.get(file);
         if old != Some(text) {
             plan.write.insert(file.clone(), text.clone());
             plan.diff.push(diff(file, old.map_or("", String::as_str), text));
-            if !file.ends_with(".container") {
+            if !file.ends_with(".container") && (old.is_some() || !fresh) {
                 let what = if old.is_some() { "changed" } else { "is new" };
                 plan.reasons.push(format!("{file} {what}"));
             }
@@ -211,7 +213,9 @@ fn settings(plan: &mut Plan, service: &Service, seen: &Observed) {
         let name = file.container.as_ref().or_else(|| service.containers.keys().next());
         if let Some(name) = name {
             let short = file.path.rsplit('/').next().unwrap_or_default();
-            plan.restart(name, service.containers.len() == 1, [format!("settings in {short} changed")]);
+            let known = seen.units.contains_key(&format!("{name}.container"));
+            let why = known.then(|| format!("settings in {short} changed"));
+            plan.restart(name, service.containers.len() == 1, why);
         }
     }
 }

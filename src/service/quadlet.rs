@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Command, Container, Gpu, OnFailure, Origin, Restart, Secret, Service};
+use super::model::{Command, Container, Gpu, OnFailure, Origin, Restart, Seconds, Secret, Service};
 use super::unit::{Unit, literal, on_command_line, word, words};
 use super::version::{self, Version};
 
@@ -309,6 +309,11 @@ fn health(unit: &mut Unit, container: &Container, target: &Target<'_>) {
             serde_json::to_string(&json).unwrap_or_default()
         }
     };
+    // A startup check of its own, often and without consequences, lets a container be well as soon as it is.
+    let often = Seconds(health.interval.0.min(2));
+    unit.line("HealthStartupCmd", on_command_line(&command));
+    unit.line("HealthStartupInterval", often);
+    unit.line("HealthStartupTimeout", health.timeout);
     unit.line("HealthCmd", on_command_line(&command));
     unit.line("HealthInterval", health.interval);
     unit.line("HealthTimeout", health.timeout);

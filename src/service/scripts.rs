@@ -207,6 +207,16 @@ pub(super) fn remember(states: &BTreeMap<String, Option<String>>, secrets: &[Str
     text
 }
 
+/// Exit status and output of a container's last health check; nothing when it has none or is gone.
+pub(super) fn last_check(container: &str) -> String {
+    let format = "{{range .State.Health.Log}}@{{.ExitCode}} {{.Output}}{{end}}";
+    format!(
+        "{PRELUDE}podman inspect --format {} {} 2>/dev/null | tr '\\n' ' ' | sed 's/.*@/exit status /'\nexit 0\n",
+        sh::quote(format),
+        sh::quote(container)
+    )
+}
+
 /// The last lines a container wrote, as systemd's journal has them. `as_root` reads the system's journal, which needs no
 /// journal of the user's own.
 pub(super) fn journal(container: &str, uid: u32, lines: u32, as_root: bool) -> String {

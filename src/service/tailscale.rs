@@ -101,7 +101,8 @@ fn connect(change: &mut Change, args: &Args, backend: &str, is: &Json) -> Result
     let mut differs = vec![];
     if let Some(name) = args.str("hostname") {
         flags.push(format!("--hostname={name}"));
-        let now = is.pointer("/prefs/Hostname").and_then(Json::as_str).unwrap_or_default();
+        let prefs = is.pointer("/prefs/Hostname").and_then(Json::as_str).filter(|name| !name.is_empty());
+        let now = prefs.or_else(|| is.pointer("/status/Self/HostName").and_then(Json::as_str)).unwrap_or_default();
         if now != name {
             differs.push(format!("hostname {now} → {name}"));
         }
@@ -113,7 +114,8 @@ fn connect(change: &mut Change, args: &Args, backend: &str, is: &Json) -> Result
     ] {
         if let Some(wanted) = args.opt_bool(option) {
             flags.push(format!("{flag}={wanted}"));
-            let now = is.pointer(pref).and_then(Json::as_bool).unwrap_or(false);
+            // Preferences that cannot be read are set only together with others.
+            let now = is.pointer(pref).and_then(Json::as_bool).unwrap_or(wanted);
             if now != wanted {
                 differs.push(format!("{option} {now} → {wanted}"));
             }

@@ -46,7 +46,8 @@ fn lookup(env: Env<'_>, var: EnvVar) -> Option<(&'static str, String)> {
         .find_map(|name| env(name).filter(|value| !value.is_empty()).map(|value| (name, value)))
 }
 
-fn words(text: &str) -> Vec<String> {
+/// Words separated by commas.
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
@@ -72,10 +73,18 @@ fn number(env: Env<'_>, var: EnvVar) -> Result<Option<u64>> {
 
 fn boolean(env: Env<'_>, var: EnvVar) -> Result<Option<bool>> {
     let Some((name, value)) = lookup(env, var) else { return Ok(None) };
-    match value.trim().to_lowercase().as_str() {
-        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(Some(true)),
-        "0" | "false" | "f" | "no" | "n" | "off" => Ok(Some(false)),
-        _ => Err(Error::user(format!("environment variable `{name}` must be true or false, not `{value}`"))),
+    match parse_boolean(&value) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::user(format!("environment variable `{name}` must be true or false, not `{value}`"))),
+    }
+}
+
+/// A boolean in any of Ansible's spellings.
+pub(super) fn parse_boolean(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -95,11 +104,19 @@ fn color(env: Env<'_>) -> Result<Option<Color>> {
 
 fn become_method(env: Env<'_>) -> Result<Option<BecomeMethod>> {
     let Some((name, value)) = lookup(env, env_vars::BECOME_METHOD) else { return Ok(None) };
-    match value.as_str() {
-        "sudo" => Ok(Some(BecomeMethod::Sudo)),
-        "su" => Ok(Some(BecomeMethod::Su)),
-        "doas" => Ok(Some(BecomeMethod::Doas)),
-        _ => Err(wrong_choice(name, &value, &["sudo", "su", "doas"])),
+    parse_become_method(&value).map(Some).ok_or_else(|| wrong_choice(name, &value, &BECOME_METHODS))
+}
+
+/// The values of `become_method`.
+pub(super) const BECOME_METHODS: [&str; 3] = ["sudo", "su", "doas"];
+
+/// A `become_method`, perhaps by its full name.
+pub(super) fn parse_become_method(text: &str) -> Option<BecomeMethod> {
+    match text.trim_start_matches("ansible.builtin.").trim_start_matches("community.general.") {
+        "sudo" => Some(BecomeMethod::Sudo),
+        "su" => Some(BecomeMethod::Su),
+        "doas" => Some(BecomeMethod::Doas),
+        _ => None,
     }
 }
 

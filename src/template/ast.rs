@@ -15,6 +15,8 @@ pub struct Unit {
     pub body: Vec<Stmt>,
     /// Newlines at the end of the text. Jinja drops one; Ansible puts them back when the outcome is text.
     pub newlines: usize,
+    /// What a line ends with.
+    pub newline: Arc<str>,
     /// Whether a method is called that changes a list or a mapping in place, so that those must be mutable objects.
     pub mutates: bool,
 }
@@ -191,4 +193,8 @@ pub struct Macro {
     /// Defaults of the last arguments.
     pub defaults: Vec<Expr>,
     pub body: Vec<Stmt>,
+    /// Whether it names `varargs`: only then may it be called with more arguments than it has.
+    pub takes_more: bool,
+    /// Whether it names `kwargs`: only then may it be called with names that it has not.
+    pub takes_named: bool,
 }

@@ -54,6 +54,7 @@ pub fn unknown_names(unit: &Unit, span: &Span) -> Vec<Diagnostic> {
 /// The variables that a text needs, in the order they appear. Names that it sets itself are left out.
 pub fn references(unit: &Unit) -> Vec<String> {
     let mut set: Vec<Arc<str>> = vec![];
+    let mut called: Vec<Range<usize>> = vec![];
     bound_names(&unit.body, &mut set);
     let mut names: Vec<String> = vec![];
     let mut add = |name: &str| {
@@ -65,13 +66,16 @@ pub fn references(unit: &Unit) -> Vec<String> {
         ExprKind::Var(name) => {
             let own =
                 set.contains(name) || matches!(&**name, "loop" | "caller" | "varargs" | "kwargs" | "self" | "super");
-            if !own && functions::global(name).is_none() {
+            if !own && &**name != "omit" && !called.contains(&expr.at) {
                 add(name);
             }
         }
         // `lookup('vars', 'x')` needs `x`.
         ExprKind::Call(callee, args) => {
             let ExprKind::Var(name) = &callee.kind else { return };
+            if functions::global(name).is_some() {
+                called.push(callee.at.clone());
+            }
             let is_vars = |name: &str| name.rsplit('.').next() == Some("vars");
             if matches!(&**name, "lookup" | "query" | "q") && constant(args).is_some_and(|(name, _)| is_vars(&name)) {
                 for arg in args.iter().skip(1) {

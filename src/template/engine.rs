@@ -11,6 +11,8 @@ use super::parse::{Mode, SyntaxError, compile};
 use crate::diagnostic::Span;
 use crate::error::Result;
 
+/// The key a secret stands at, and its ciphertext.
+type Secret = (Option<String>, Arc<str>);
 type Compiled = std::result::Result<Arc<Unit>, SyntaxError>;
 
 /// See the module text.
@@ -20,7 +22,7 @@ pub struct Engine {
     yaml: SyntaxConfig,
     units: RwLock<HashMap<Arc<str>, Compiled>>,
     expressions: RwLock<HashMap<Arc<str>, Compiled>>,
-    secrets: Mutex<HashMap<(Option<String>, Arc<str>), Arc<str>>>,
+    secrets: Mutex<HashMap<Secret, Arc<str>>>,
 }
 
 impl Engine {

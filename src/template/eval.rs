@@ -30,7 +30,7 @@ pub fn render(context: &Arc<Context>, unit: &Arc<Unit>, place: &Place) -> Eval<V
     let Some(text) = value.as_str().filter(|_| unit.newlines > 0) else { return Ok(value) };
     let have = text.len() - text.trim_end_matches('\n').len();
     Ok(match unit.newlines.checked_sub(have).filter(|missing| *missing > 0) {
-        Some(missing) => Value::from(format!("{text}{}", "\n".repeat(missing))),
+        Some(missing) => Value::from(format!("{text}{}", unit.newline.repeat(missing))),
         None => value,
     })
 }

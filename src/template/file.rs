@@ -29,10 +29,7 @@ pub fn render(context: &Arc<Context>, source: &Arc<Source>, options: &FileOption
         return Err(stop);
     }
     let text = if value.is_none() { String::new() } else { super::py::text(&value)? };
-    Ok(match options.newline.as_str() {
-        "\n" => Value::from(text),
-        newline => Value::from(text.replace("\r\n", "\n").replace('\n', newline)),
-    })
+    Ok(Value::from(text))
 }
 
 /// What is wrong with a template file, as far as that can be seen without variables.
@@ -117,7 +114,7 @@ fn parse(source: &Arc<Source>, options: &FileOptions, before: usize) -> Eval<(Ar
     let text: Arc<str> = source.text.get(before..).unwrap_or_default().into();
     let place = Place::File(Arc::clone(source), before);
     let syntax = syntax(options).map_err(|message| Stop::Error(Error::user(message)))?;
-    let unit = compile(&text, &Mode::File(syntax)).map_err(|error: SyntaxError| {
+    let unit = compile(&text, &Mode::File(syntax, options.newline.clone())).map_err(|error: SyntaxError| {
         let span = error.at.clone().map_or_else(|| Span::new(source, before, before), |at| place.span(&text, &at));
         Stop::Error(super::check::syntax_diagnostic(&error, &text).at(&span).into())
     })?;

@@ -15,7 +15,8 @@ mod text;
 mod url;
 mod yaml;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use super::call::Call;
 use super::lazy::{Context, settle};
@@ -94,8 +95,9 @@ pub fn short(name: &str) -> &str {
 
 /// The filter with this name.
 pub fn find(name: &str) -> Option<&'static Filter> {
-    let name = short(name);
-    FAMILIES.iter().flat_map(|family| family.iter()).find(|filter| filter.name == name)
+    static INDEX: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();
+    let filters = || FAMILIES.iter().flat_map(|family| family.iter());
+    INDEX.get_or_init(|| filters().map(|filter| (filter.name, filter)).collect()).get(short(name)).copied()
 }
 
 /// The names of all filters.

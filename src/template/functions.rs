@@ -66,8 +66,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// What a name means when no variable has it.
 pub fn global(name: &str) -> Option<Value> {
-    if name == "omit" {
-        return Some(omit());
+    match name {
+        "omit" => return Some(omit()),
+        "ansible_managed" => return Some(Value::from("Ansible managed")),
+        _ => {}
     }
     FUNCTIONS
         .iter()
@@ -115,7 +117,7 @@ fn range(call: &mut Call<'_>) -> Eval<Value> {
     let mut at = start;
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
         items.push(Value::from(at));
-        at += step;
+        at = at.saturating_add(step);
     }
     Ok(Value::from(items))
 }

@@ -47,7 +47,7 @@ impl Context {
         }
         let value = match self.scope.get(name)? {
             Raw::Value(value) => value,
-            Raw::Node(node) => self.value(&node, name),
+            Raw::Node(node) => self.value(&node, name, name),
         };
         lock(&self.done).insert(name.to_owned(), value.clone());
         Some(value)
@@ -64,23 +64,28 @@ impl Context {
         lock(&self.done).insert(name.to_owned(), value.clone());
     }
 
-    /// The value of a node that stands at `path` (`users[0].name`), its parts still to be templated.
-    pub fn value(self: &Arc<Self>, node: &Node, path: &str) -> Value {
+    /// The value of a node, its parts still to be templated. Errors call it by its `path` (`users[0].name`); `key` is the
+    /// key that it stands at (`name`), which secrets are bound to.
+    pub fn value(self: &Arc<Self>, node: &Node, path: &str, key: &str) -> Value {
         match &node.kind {
             Kind::Null => Value::from(()),
             Kind::Bool(value) => Value::from(*value),
             Kind::Int(value) => Value::from(*value),
             Kind::Float(value) => Value::from(*value),
-            Kind::Str(text) => self.scalar(node, text, path).unwrap_or_else(Stop::into_value),
-            Kind::List(items) if is_static(node) => items.iter().map(|item| self.value(item, path)).collect(),
+            Kind::Str(text) => self.scalar(node, text, path, key).unwrap_or_else(Stop::into_value),
+            Kind::List(items) if is_static(node) => items.iter().map(|item| self.value(item, path, key)).collect(),
             Kind::Map(map) if is_static(node) => {
-                Value::from_pairs(map.iter().map(|(key, item)| (self.key(key), self.value(item, path))))
+                let pair = |(name, item): (&Node, &Node)| {
+                    (self.key(name), self.value(item, path, name.as_str().unwrap_or_default()))
+                };
+                Value::from_pairs(map.iter().map(pair))
             }
             Kind::List(items) => Value::from_object(LazyList {
                 context: Arc::clone(self),
                 cells: items.iter().map(|_| OnceLock::new()).collect(),
                 items: Arc::clone(items),
                 path: path.to_owned(),
+                key: key.to_owned(),
             }),
             Kind::Map(map) => Value::from_object(LazyMap {
                 context: Arc::clone(self),
@@ -95,15 +100,15 @@ impl Context {
     fn key(self: &Arc<Self>, node: &Node) -> Value {
         match &node.kind {
             Kind::Str(text) => Value::from(text),
-            _ => self.value(node, ""),
+            _ => self.value(node, "", ""),
         }
     }
 
-    fn scalar(self: &Arc<Self>, node: &Node, text: &Arc<str>, path: &str) -> Eval<Value> {
+    fn scalar(self: &Arc<Self>, node: &Node, text: &Arc<str>, path: &str, key: &str) -> Eval<Value> {
         match node.tag {
             Some(Tag::Unsafe) => Ok(Value::from(text)),
             Some(Tag::Vault) => {
-                let name = path.rsplit('.').next().filter(|name| !name.is_empty());
+                let name = Some(key).filter(|key| !key.is_empty());
                 Ok(Value::from(&self.engine.decrypt(name, text, &node.span)?))
             }
             None => self.template(text, &node.span, path),
@@ -195,7 +200,7 @@ impl LazyMap {
         let make = || {
             let name = key.as_str().unwrap_or("?");
             let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-            self.context.value(node, &path)
+            self.context.value(node, &path, name)
         };
         self.cells.get(index).map_or(Value::UNDEFINED, |cell| match cell.get() {
             Some(value) => value.clone(),
@@ -240,6 +245,7 @@ pub struct LazyList {
     items: Arc<Vec<Node>>,
     cells: Vec<OnceLock<Value>>,
     path: String,
+    key: String,
 }
 
 impl Object for LazyList {
@@ -253,7 +259,7 @@ impl Object for LazyList {
         if let Some(value) = cell.get() {
             return Some(value.clone());
         }
-        let value = self.context.value(node, &format!("{}[{index}]", self.path));
+        let value = self.context.value(node, &format!("{}[{index}]", self.path), &self.key);
         cell.set(value.clone()).ok();
         Some(value)
     }

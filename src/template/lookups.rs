@@ -5,7 +5,6 @@ mod files;
 
 use super::call::Call;
 use super::filters::short;
-use super::lazy::is_template;
 use super::marker::{Eval, Stop, need, trip};
 use super::py;
 use crate::diagnostic::Diagnostic;
@@ -81,19 +80,13 @@ pub fn lookup(call: &mut Call<'_>) -> Eval<Value> {
     let lenient = matches!(errors.as_deref(), Some("ignore" | "warn"));
     let accepts_undefined = matches!(short(&name), "first_found" | "env");
     let terms: Vec<Value> = call.args.drain(..).collect();
-    let mut ready = vec![];
-    for term in terms {
-        if !accepts_undefined {
-            if let Some(stop) = trip(&term) {
-                return Err(stop);
-            }
-        }
-        ready.push(embedded(call, term)?);
+    if let Some(stop) = terms.iter().filter(|_| !accepts_undefined).find_map(trip) {
+        return Err(stop);
     }
     if let Some(stop) = call.kwargs.iter().filter(|_| !accepts_undefined).find_map(|(_, value)| trip(value)) {
         return Err(stop);
     }
-    let mut lookup = Lookup { call, terms: ready };
+    let mut lookup = Lookup { call, terms };
     let found = run(&mut lookup).and_then(|found| lookup.call.end().map(|()| found));
     let found = match found {
         Ok(found) => found,
@@ -112,18 +105,6 @@ pub fn lookup(call: &mut Call<'_>) -> Eval<Value> {
             Some(texts) => Ok(Value::from(texts.join(","))),
             None => Ok(Value::from(found)),
         },
-    }
-}
-
-/// A term that is a template itself (`lookup('file', '{{ dir }}/x')`) is rendered, as Ansible still does.
-fn embedded(call: &Call<'_>, term: Value) -> Eval<Value> {
-    match term.as_str().filter(|text| is_template(text)) {
-        Some(text) => {
-            let source = crate::diagnostic::Source::new("<lookup>", text);
-            let span = crate::diagnostic::Span::new(&source, 0, text.len());
-            call.context.template(&text.into(), &span, "")
-        }
-        None => Ok(term),
     }
 }
 

@@ -368,6 +368,9 @@ fn mapping(of: &Value, name: &str, args: &[Value], kwargs: &Named) -> Eval<Optio
         "items" => entries().into_iter().map(|(key, value)| Value::from(Tuple::from(vec![key, value]))).collect(),
         "copy" => Value::from_pairs(entries()),
         _ => match of.downcast_object_ref::<MutableMap>() {
+            Some(_) if args.iter().chain(kwargs.iter().map(|(_, value)| value)).any(|arg| holds(arg, of)) => {
+                return Err(Stop::error("a mapping cannot hold itself"));
+            }
             Some(map) => return change_map(map, name, args, kwargs),
             None => return Ok(None),
         },
@@ -430,6 +433,9 @@ fn list(of: &Value, name: &str, args: &[Value], kwargs: &Named) -> Eval<Option<V
         _ => {}
     }
     let Some(list) = of.downcast_object_ref::<MutableList>() else { return Ok(None) };
+    if args.iter().any(|arg| holds(arg, of)) && name != "extend" {
+        return Err(Stop::error("a list cannot hold itself"));
+    }
     Ok(Some(match name {
         "append" => {
             let item = item()?;
@@ -481,6 +487,26 @@ fn list(of: &Value, name: &str, args: &[Value], kwargs: &Named) -> Eval<Option<V
         }
         _ => return Ok(None),
     }))
+}
+
+/// Whether a value is another one, or holds it at any depth.
+fn holds(value: &Value, other: &Value) -> bool {
+    let same_list = match (value.downcast_object::<MutableList>(), other.downcast_object::<MutableList>()) {
+        (Some(a), Some(b)) => std::sync::Arc::ptr_eq(&a, &b),
+        _ => false,
+    };
+    let same_map = match (value.downcast_object::<MutableMap>(), other.downcast_object::<MutableMap>()) {
+        (Some(a), Some(b)) => std::sync::Arc::ptr_eq(&a, &b),
+        _ => false,
+    };
+    if same_list || same_map {
+        return true;
+    }
+    match py::pairs(value) {
+        Some(pairs) => pairs.iter().any(|(_, item)| holds(item, other)),
+        None if py::is_list(value) => value.try_iter().is_ok_and(|mut items| items.any(|item| holds(&item, other))),
+        None => false,
+    }
 }
 
 /// An index that may count from the end.

@@ -26,20 +26,31 @@ pub enum Mode {
     Expression,
     /// A template in YAML: backslashes in strings inside `{{ }}` stand for themselves.
     Yaml(SyntaxConfig),
-    /// A template file: backslashes escape.
-    File(SyntaxConfig),
+    /// A template file: backslashes escape, lines end as the second part says.
+    File(SyntaxConfig, String),
 }
 
 /// Compiles a text.
 pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
-    let mut lower = Lower { text, raw: false, mutates: false, escape: matches!(mode, Mode::Yaml(_)) };
+    let newline: Arc<str> = match mode {
+        Mode::File(_, newline) => newline.as_str().into(),
+        _ => "\n".into(),
+    };
+    let mut lower = Lower {
+        text,
+        raw: false,
+        mutates: false,
+        escape: matches!(mode, Mode::Yaml(_)),
+        newline: Arc::clone(&newline),
+        named: (false, false),
+    };
     let newlines = text.len() - text.trim_end_matches('\n').len();
     let body = match mode {
         Mode::Expression => {
             let expr = parse_expr(text).map_err(|error| syntax_error(&error))?;
             vec![Stmt::Emit(lower.expr(&expr))]
         }
-        Mode::Yaml(syntax) | Mode::File(syntax) => {
+        Mode::Yaml(syntax) | Mode::File(syntax, _) => {
             let tree = parse_template(text, "<template>", syntax.clone()).map_err(|error| syntax_error(&error))?;
             match &tree {
                 ast::Stmt::Template(template) => lower.stmts(&template.children),
@@ -48,7 +59,7 @@ pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
         }
     };
     let mutates = lower.mutates;
-    Ok(Unit { text: Arc::clone(text), body, newlines, mutates })
+    Ok(Unit { text: Arc::clone(text), body, newlines, newline, mutates })
 }
 
 fn syntax_error(error: &minijinja::Error) -> SyntaxError {
@@ -66,6 +77,9 @@ struct Lower<'a> {
     raw: bool,
     escape: bool,
     mutates: bool,
+    newline: Arc<str>,
+    /// Whether `varargs` and `kwargs` are named in the macro that is being read.
+    named: (bool, bool),
 }
 
 impl Lower<'_> {
@@ -82,7 +96,7 @@ impl Lower<'_> {
                 self.raw = false;
                 Stmt::Emit(expr)
             }
-            ast::Stmt::EmitRaw(s) => Stmt::Text(s.raw.into()),
+            ast::Stmt::EmitRaw(s) => Stmt::Text(self.lines(s.raw)),
             ast::Stmt::ForLoop(s) => Stmt::For(Arc::new(For {
                 target: self.target(&s.target),
                 iter: self.expr(&s.iter),
@@ -136,13 +150,27 @@ impl Lower<'_> {
         }
     }
 
+    /// Template text with the line ends that are asked for.
+    fn lines(&self, text: &str) -> Arc<str> {
+        if &*self.newline == "\n" && !text.contains('\r') {
+            return text.into();
+        }
+        text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', &self.newline).into()
+    }
+
     fn declare(&mut self, decl: &ast::Macro<'_>) -> Macro {
-        Macro {
+        let outer = std::mem::take(&mut self.named);
+        let mut made = Macro {
             name: decl.name.into(),
             args: decl.args.iter().map(var_name).collect(),
             defaults: decl.defaults.iter().map(|expr| self.expr(expr)).collect(),
             body: self.stmts(&decl.body),
-        }
+            takes_more: false,
+            takes_named: false,
+        };
+        (made.takes_more, made.takes_named) = self.named;
+        self.named = outer;
+        made
     }
 
     fn target(&mut self, expr: &ast::Expr<'_>) -> Target {
@@ -185,7 +213,11 @@ impl Lower<'_> {
     fn expr(&mut self, expr: &ast::Expr<'_>) -> Expr {
         let at = range(expr.span());
         let kind = match expr {
-            ast::Expr::Var(e) => ExprKind::Var(e.id.into()),
+            ast::Expr::Var(e) => {
+                self.named.0 |= e.id == "varargs";
+                self.named.1 |= e.id == "kwargs";
+                ExprKind::Var(e.id.into())
+            }
             ast::Expr::Const(e) => ExprKind::Const(self.constant(&e.value, &at)),
             ast::Expr::Slice(e) => ExprKind::Slice {
                 of: self.boxed(&e.expr),

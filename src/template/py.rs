@@ -362,7 +362,10 @@ pub fn math(op: Math, left: &Value, right: &Value) -> Eval<Value> {
         Math::Mul => {
             for (what, times) in [(left, right), (right, left)] {
                 if let Some(Number::Int(times)) = number(times) {
-                    let times = usize::try_from(times.max(0)).unwrap_or(0).min(1 << 24);
+                    let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+                    if what.len().unwrap_or(1).saturating_mul(times) > 1 << 24 {
+                        return Err(Stop::error("the result of `*` would be too large"));
+                    }
                     if let Some(text) = what.as_str() {
                         return Ok(Value::from(text.repeat(times)));
                     }

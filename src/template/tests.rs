@@ -82,9 +82,9 @@ const TESTS: &[(&str, Run)] = &[
         let item = call.require("item")?;
         py::contains(&call.input, &item)
     }),
-    ("eq", |call| compare(call, |left, right| py::equal(left, right))),
-    ("==", |call| compare(call, |left, right| py::equal(left, right))),
-    ("equalto", |call| compare(call, |left, right| py::equal(left, right))),
+    ("eq", |call| compare(call, py::equal)),
+    ("==", |call| compare(call, py::equal)),
+    ("equalto", |call| compare(call, py::equal)),
     ("ne", |call| compare(call, |left, right| Ok(!py::equal(left, right)?))),
     ("!=", |call| compare(call, |left, right| Ok(!py::equal(left, right)?))),
     ("lt", |call| compare(call, |left, right| Ok(py::compare(left, right)?.is_lt()))),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
+use super::lenient::{Refusal, Text};
 use super::{Kind, Map, Node, Tag, explain, scalar};
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::error::{Error, Result};
@@ -37,28 +38,46 @@ pub struct ParsedAll {
 
 /// Reads a text that holds one YAML document. An empty text is null; a second document is an error.
 pub fn parse(source: &Arc<Source>) -> Result<Parsed> {
-    let mut composer = Composer::new(source);
-    let node = match composer.next_document()? {
-        Some(node) => node,
-        None => Node::new(Kind::Null, Span::new(source, 0, 0)),
-    };
-    if let Some(second) = composer.next_document()? {
-        return Err(Diagnostic::error("expected one YAML document, but here another one starts")
-            .at(&Span::new(source, second.span.start, second.span.start + 1))
-            .hint("remove the `---` before it, or move it to a file of its own")
-            .into());
-    }
-    Ok(Parsed { node, warnings: composer.warnings })
+    compose(source, |composer| {
+        let node = match composer.next_document()? {
+            Some(node) => node,
+            None => Node::new(Kind::Null, Span::new(source, 0, 0)),
+        };
+        if let Some(second) = composer.next_document()? {
+            return Err(Diagnostic::error("expected one YAML document, but here another one starts")
+                .at(&Span::new(source, second.span.start, second.span.start + 1))
+                .hint("remove the `---` before it, or move it to a file of its own")
+                .into());
+        }
+        Ok(Parsed { node, warnings: std::mem::take(&mut composer.warnings) })
+    })
 }
 
 /// Reads a text that holds any number of YAML documents.
 pub fn parse_all(source: &Arc<Source>) -> Result<ParsedAll> {
-    let mut composer = Composer::new(source);
-    let mut nodes = vec![];
-    while let Some(node) = composer.next_document()? {
-        nodes.push(node);
+    compose(source, |composer| {
+        let mut nodes = vec![];
+        while let Some(node) = composer.next_document()? {
+            nodes.push(node);
+        }
+        Ok(ParsedAll { nodes, warnings: std::mem::take(&mut composer.warnings) })
+    })
+}
+
+/// Composes with a text that the parser accepts, if there is one.
+fn compose<T>(source: &Arc<Source>, documents: impl Fn(&mut Composer<'_>) -> Result<T>) -> Result<T> {
+    let mut text = Text::new(&source.text);
+    loop {
+        let mut composer = Composer::new(source, &text);
+        let outcome = documents(&mut composer);
+        match (outcome, composer.refusal) {
+            (Err(error), Some(refusal)) => match text.mend(&refusal) {
+                Some(mended) => text = mended,
+                None => return Err(error),
+            },
+            (outcome, _) => return outcome,
+        }
     }
-    Ok(ParsedAll { nodes, warnings: composer.warnings })
 }
 
 /// Reads a decrypted text that holds one YAML document. The nodes' source has no text to show, and errors and warnings tell only
@@ -106,6 +125,7 @@ struct Anchored {
 
 struct Composer<'a> {
     source: &'a Arc<Source>,
+    text: &'a Text<'a>,
     parser: Parser<'a, StrInput<'a>>,
     /// Byte offset of every character; nothing when all are one byte long.
     offsets: Option<Vec<usize>>,
@@ -116,16 +136,19 @@ struct Composer<'a> {
     /// How many `!unsafe` collections are open.
     unsafe_depth: usize,
     warnings: Vec<Diagnostic>,
+    /// What the parser did not accept.
+    refusal: Option<Refusal>,
 }
 
 impl<'a> Composer<'a> {
-    fn new(source: &'a Arc<Source>) -> Self {
+    fn new(source: &'a Arc<Source>, parser_text: &'a Text<'a>) -> Self {
         let text = source.text.as_str();
         let offsets = (!text.is_ascii())
             .then(|| text.char_indices().map(|(at, _)| at).chain(std::iter::once(text.len())).collect());
         Self {
             source,
-            parser: Parser::new_from_str(text),
+            text: parser_text,
+            parser: Parser::new_from_str(&parser_text.text),
             offsets,
             anchors: HashMap::new(),
             size: 0,
@@ -133,6 +156,7 @@ impl<'a> Composer<'a> {
             depth: 0,
             unsafe_depth: 0,
             warnings: vec![],
+            refusal: None,
         }
     }
 
@@ -158,6 +182,8 @@ impl<'a> Composer<'a> {
                 Ok((event, span))
             }
             Some(Err(error)) => {
+                let at = error.marker().index();
+                self.refusal = Some(Refusal { at, info: error.info().to_owned() });
                 Err(explain::scan_error(self.source, self.offset(*error.marker()), error.info()).into())
             }
             None => Ok((Event::StreamEnd, self.end_span())),
@@ -166,9 +192,10 @@ impl<'a> Composer<'a> {
 
     fn offset(&self, marker: Marker) -> usize {
         let end = self.source.text.len();
+        let index = self.text.original(marker.index());
         match &self.offsets {
-            Some(offsets) => offsets.get(marker.index()).copied().unwrap_or(end),
-            None => marker.index().min(end),
+            Some(offsets) => offsets.get(index).copied().unwrap_or(end),
+            None => index.min(end),
         }
     }
 
@@ -421,11 +448,10 @@ impl Entries {
     }
 }
 
-/// What makes two keys the same key.
+/// What makes two keys the same key: Python takes `1`, `1.0` and `yes` for the same.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity {
     Null,
-    Bool(bool),
     Int(i64),
     Float(u64),
     Text(Arc<str>),
@@ -435,8 +461,9 @@ impl Identity {
     fn of(key: &Node) -> Option<Self> {
         Some(match &key.kind {
             Kind::Null => Self::Null,
-            Kind::Bool(value) => Self::Bool(*value),
+            Kind::Bool(value) => Self::Int(i64::from(*value)),
             Kind::Int(value) => Self::Int(*value),
+            Kind::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => Self::Int(*value as i64),
             Kind::Float(value) => Self::Float(value.to_bits()),
             Kind::Str(text) => Self::Text(Arc::clone(text)),
             Kind::List(_) | Kind::Map(_) => return None,

@@ -59,6 +59,21 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Spanned<T> {
     }
 }
 
+impl schemars::JsonSchema for Node {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Any".into()
+    }
+
+    /// A node is any value.
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        true.into()
+    }
+}
+
 /// The newtype name by which a type asks for the node itself; serde's data model has no room for spans.
 const WANTS_NODE: &str = "$mms::yaml::Node";
 
@@ -171,7 +186,9 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        PENDING.take().unwrap_or_else(|| Self::new(message.to_string()))
+        let message = message.to_string();
+        // One left behind by an error type that is not ours must not speak for another.
+        PENDING.take().filter(|fault| fault.message == message).unwrap_or_else(|| Self::new(message))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {

@@ -181,14 +181,6 @@ fn tab(source: &Arc<Source>, line: Line<'_>, offset: usize, info: &str) -> Optio
     let in_indent = |line: Line<'_>| line.text[..line.indent()].find('\t').map(|at| line.start + at);
     let at = match in_indent(line) {
         Some(at) => at,
-        None if info.contains("valid YAML whitespace") => {
-            let at = offset.saturating_sub(1);
-            return Some(
-                Diagnostic::error("a tab stands where a space is needed")
-                    .at(&Span::new(source, at, offset))
-                    .hint("put a space instead of the tab"),
-            );
-        }
         None if info.contains("tab") => {
             let below = source.text.get(offset..)?;
             let breaks = below.match_indices('\n').map(|(at, _)| offset + at + 1);

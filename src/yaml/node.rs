@@ -22,7 +22,7 @@ pub enum Kind {
     Null,
     /// `yes`, `no`, `on`, `off`, `true`, `false` in their usual spellings.
     Bool(bool),
-    /// Decimal, `0o17`/`017`, `0x1f`, `0b1`, `1_000`, `1:30`.
+    /// Decimal, octal `017`, `0x1f`, `0b1`, `1_000`, `1:30` (which is 90). `0o17` is text in YAML 1.1.
     Int(i64),
     /// Including `.inf` and `.nan`.
     Float(f64),

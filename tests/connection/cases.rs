@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -25,6 +26,7 @@ pub async fn all(connection: &Arc<dyn Connection>) {
     killed_shell(&shell).await;
     time_limit(&shell).await;
     files(connection).await;
+    cut_short(connection).await;
     closing_kills(connection).await;
 }
 
@@ -162,8 +164,14 @@ async fn killed_shell(shell: &Arc<dyn Shell>) {
     assert_eq!(run(shell, "echo again").await.stdout_text(), "again\n");
 }
 
+/// A number that no other test in any process uses: how long a `sleep` is to be found by.
+fn token(start: &str) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(10);
+    format!("{start}{}{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn time_limit(shell: &Arc<dyn Shell>) {
-    let token = format!("10{}", std::process::id());
+    let token = token("10");
     // A child, a child of a child, one that ignores SIGTERM, and one whose parent has gone.
     let script = format!(
         "sleep {token}1 & sh -c 'sleep {token}2; echo no' & (trap '' TERM; sleep {token}3; sleep {token}5) & (sleep {token}4 &); sleep {token}6; echo not reached"
@@ -208,8 +216,40 @@ async fn files(connection: &Arc<dyn Connection>) {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3, "a temporary file was left");
 }
 
+/// What was cut under way is never taken for the whole.
+async fn cut_short(connection: &Arc<dyn Connection>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, done, begun) = ["from", "done", "begun"].map(|name| directory.path().join(name)).into();
+    std::fs::File::create(&from).unwrap().set_len(3 << 30).unwrap();
+    let script = format!("touch '{}'; cat >/dev/null; touch '{}'", begun.display(), done.display());
+    let wait_for_begun = async || {
+        while !begun.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::fs::remove_file(&begun).unwrap();
+    };
+    tokio::select! {
+        _ = connection.send_file(None, &from, &script) => panic!("3 GiB were faster than one touch"),
+        () = wait_for_begun() => {}
+    }
+    let shell = connection.shell(None).await.unwrap();
+    let big = shell.submit(with_stdin(&script, vec![0; 64 << 20]));
+    wait_for_begun().await;
+    connection.reset().await.unwrap();
+    assert_eq!(big.await.unwrap_err().kind, ConnectionErrorKind::Lost);
+    for _ in 0..200 {
+        if processes(directory.path().to_str().unwrap()).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!done.exists(), "a part was taken for the whole");
+    assert_eq!(run(&shell, "echo again").await.stdout_text(), "again\n");
+}
+
 async fn closing_kills(connection: &Arc<dyn Connection>) {
-    let token = format!("20{}", std::process::id());
+    let token = token("20");
     let shell = connection.shell(None).await.unwrap();
     let (live, mut lines) = mpsc::unbounded_channel();
     let running = shell.submit(Frame {

@@ -7,8 +7,7 @@ use super::{cases, support};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_shell_keeps_the_protocol() {
     let directory = tempfile::tempdir().unwrap();
-    for (name, path) in support::shells(directory.path()) {
-        eprintln!("== {name}");
+    for (_, path) in support::shells(directory.path()) {
         let connection = support::local(Some(&path)).await;
         cases::all(&connection).await;
     }

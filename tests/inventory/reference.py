@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import random
 import warnings
 
 from ansible.inventory.group import Group
@@ -66,8 +67,35 @@ def result(case):
     return {"hosts": hosts, "groups": groups, "patterns": patterns}
 
 
+def literals():
+    """An inventory with values that are, or nearly are, Python literals."""
+    rng = random.Random(3)
+    atoms = r"""1|0|00|01|0x1F|0o7|0b1|1_0|1__0|_1|1.5|1.|.5|1e3|1E-2|1e|-1|+1|--1|- 1|True|true|None|none|'a'|"b"|'it\'s'|'a\n'|r'\n'|u'x'|b'x'|f'x'
+'a' 'b'|''|x|a b|'|[|]|{|}|(|)|,|:|...|# c| # c|0.0|1 + 1|'\x41'|'\101'|'\q'|é|'é'|'\u00e9'|"it's"|1.e5|1_000.5|0777|1 2""".replace("\n", "|").split("|")
+
+    def value(depth):
+        kind = rng.random()
+        if depth == 0 or kind < 0.4:
+            return rng.choice(atoms)
+        items = [value(depth - 1) for _ in range(rng.randint(0, 3))]
+        tail = rng.choice(["", "", "", ",", " "])
+        if kind < 0.6:
+            return "[" + ", ".join(items) + tail + "]"
+        if kind < 0.75:
+            return "(" + ",".join(items) + tail + ")"
+        if kind < 0.8:
+            # What a set cannot hold makes Ansible give the file up, and the order of a set changes from run to run.
+            return "{" + ", ".join([item for item in items if item[0] not in "[{("][:1]) + "}"
+        return "{" + ", ".join(f"'k{index}': {item}" for index, item in enumerate(items)) + tail + "}"
+
+    values = atoms + [value(2) for _ in range(500)]
+    lines = [f"v{index:03} = {value}" for index, value in enumerate(values)]
+    (HERE / "literals/hosts.ini").write_text("\n".join(["host", "[all:vars]", *lines]) + "\n")
+
+
 def main():
     init_plugin_loader()
+    literals()
     for case in sorted(HERE.iterdir()):
         if (case / "case.json").exists():
             text = json.dumps(result(case), indent=1, ensure_ascii=False, default=str)

@@ -165,6 +165,38 @@ impl Stream {
     }
 }
 
+/// Finds the epitaph in stdout and takes it out: it comes past everything else, so it may stand in the middle of an answer.
+#[derive(Debug)]
+pub(super) struct Epitaph {
+    mark: String,
+    pending: Vec<u8>,
+}
+
+impl Epitaph {
+    pub(super) fn new(mark: String) -> Self {
+        Self { mark, pending: Vec::new() }
+    }
+
+    /// The bytes without the epitaph, and the status in it once it has come.
+    pub(super) fn strip(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<String>) {
+        self.pending.extend_from_slice(bytes);
+        let mark = self.mark.as_bytes();
+        let Some(at) = memmem::find(&self.pending, mark) else {
+            let keep = overlap(&self.pending, mark);
+            let rest = self.pending.split_off(self.pending.len() - keep);
+            return (std::mem::replace(&mut self.pending, rest), None);
+        };
+        let after = at + mark.len();
+        let Some(line_end) = memchr::memchr(b'\n', &self.pending[after..]).map(|length| after + length) else {
+            let rest = self.pending.split_off(at);
+            return (std::mem::replace(&mut self.pending, rest), None);
+        };
+        let status = String::from_utf8_lossy(&self.pending[after..line_end]).trim().to_owned();
+        self.pending.drain(at..=line_end);
+        (std::mem::take(&mut self.pending), Some(status))
+    }
+}
+
 /// How many bytes at the end of the text are the start of the mark.
 fn overlap(text: &[u8], mark: &[u8]) -> usize {
     let longest = text.len().min(mark.len() - 1);
@@ -200,6 +232,21 @@ mod tests {
             let second = decoder.pop().unwrap();
             assert_eq!((second.rc, &second.stdout[..]), (Some(0), &b"<e1> forged\n"[..]));
             assert!(decoder.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn the_epitaph_is_taken_out_of_the_middle() {
+        let text = b"one two<D> 137\nthree <D";
+        for size in 1..text.len() {
+            let mut epitaph = Epitaph::new("<D>".into());
+            let (mut rest, mut status) = (Vec::new(), None);
+            for piece in text.chunks(size) {
+                let (known, found) = epitaph.strip(piece);
+                rest.extend(known);
+                status = status.or(found);
+            }
+            assert_eq!((&rest[..11], status.as_deref()), (&b"one twothre"[..], Some("137")));
         }
     }
 

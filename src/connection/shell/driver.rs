@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::decode::{Decoder, Expected, Side};
+use super::decode::{Decoder, Epitaph, Expected, Side};
 use super::encode::{self, Marks};
 use super::kill::{self, Scope};
 use super::{Live, Opener, Request};
@@ -90,7 +90,7 @@ struct Serving<'a> {
     opener: &'a Opener,
     key: String,
     pid: u32,
-    epitaph: String,
+    epitaph: Epitaph,
     process: Process,
     /// Frames that were not sent yet.
     waiting: &'a mut VecDeque<Waiting>,
@@ -99,8 +99,6 @@ struct Serving<'a> {
     decoder: Decoder,
     /// Bytes that the transport has not taken yet.
     outbox: VecDeque<Bytes>,
-    /// The last bytes of stdout, where the epitaph is looked for.
-    tail: Vec<u8>,
     /// When the running frame is to be killed.
     deadline: Option<Instant>,
     killing: Killing,
@@ -121,13 +119,12 @@ impl<'a> Serving<'a> {
             opener,
             key,
             pid,
-            epitaph,
+            epitaph: Epitaph::new(epitaph),
             process,
             waiting,
             sent: VecDeque::new(),
             decoder: Decoder::new(),
             outbox: VecDeque::new(),
-            tail: Vec::new(),
             deadline: None,
             killing: Killing::No,
         }
@@ -151,9 +148,10 @@ impl<'a> Serving<'a> {
             tokio::select! {
                 chunk = self.process.output.recv() => match chunk {
                     Some(Chunk::Stdout(bytes)) => {
+                        let (bytes, died) = self.epitaph.strip(&bytes);
                         self.decoder.push(Side::Stdout, &bytes);
                         self.answer();
-                        if let Some(status) = self.died(&bytes) {
+                        if let Some(status) = died {
                             dying.get_or_insert((status, Instant::now() + LAST_WORDS));
                         }
                     }
@@ -241,19 +239,6 @@ impl<'a> Serving<'a> {
             self.deadline =
                 self.sent.front().and_then(|front| front.frame.timeout).map(|timeout| Instant::now() + timeout);
         }
-    }
-
-    /// The status in the epitaph, once it has come.
-    fn died(&mut self, bytes: &[u8]) -> Option<String> {
-        self.tail.extend_from_slice(bytes);
-        let found = memchr::memmem::find(&self.tail, self.epitaph.as_bytes()).and_then(|at| {
-            let rest = &self.tail[at + self.epitaph.len()..];
-            let end = memchr::memchr(b'\n', rest)?;
-            Some(String::from_utf8_lossy(&rest[..end]).trim().to_owned())
-        });
-        let keep = self.tail.len().min(self.epitaph.len() + 16);
-        self.tail.drain(..self.tail.len() - keep);
-        found
     }
 
     /// The shell died. The frame that ran is lost; those behind it never began and are sent to the next shell.

@@ -8,12 +8,16 @@ use crate::sh;
 /// What the shell runs for its whole life. The first line it reads is its key.
 pub(super) const LOOP: &str = r#"IFS= read -r __mms_k;while IFS= read -r __mms_l;do case $__mms_l in "$__mms_k"*)eval "${__mms_l#"$__mms_k"}";;esac;done"#;
 
+/// What the shell knows beside: the marks before and after a frame, on both streams.
+pub(super) const FUNCTIONS: &str =
+    "__mms_b(){ echo $1;echo $1 >&2;};__mms_e(){ echo $1 $__mms_r;echo $1 >&2;unset __mms_s;};";
+
 /// Scripts and stdin up to this many bytes stand in the line itself. A shell reads a line byte by byte (0.3 to 0.7 µs each);
 /// beyond about this size starting `dd` is cheaper.
 const INLINE: usize = 4 << 10;
 
 /// What `dd` reads at once.
-const BLOCK: usize = 64 << 10;
+const BLOCK: u64 = 64 << 10;
 
 /// The line that makes a stage shell (see [`super::super::process::STAGE`]) into the persistent one.
 ///
@@ -50,14 +54,14 @@ pub(super) fn frame(frame: &Frame, marks: &Marks, key: &str) -> Bytes {
     let Marks { begin, end } = marks;
     let mut text = Vec::with_capacity(script.len() + stdin.map_or(0, <[u8]>::len) + 512);
     // An empty line first ends whatever may stand before it.
-    text.extend_from_slice(format!("\n{key}echo {begin};echo {begin} >&2;").as_bytes());
+    text.extend_from_slice(format!("\n{key}__mms_b {begin};").as_bytes());
     let mut payloads: Vec<&[u8]> = Vec::new();
     let body = if script.len() <= INLINE && !script.contains(&0) {
         format!("(eval {})", line(&frame.script))
     } else {
         payloads.push(script);
         // The `x` keeps the script's last newlines.
-        text.extend_from_slice(format!("__mms_s=$({};echo x);", exactly(script.len())).as_bytes());
+        text.extend_from_slice(format!("__mms_s=$({};echo x);", exactly(script.len(), "$$")).as_bytes());
         "(eval \"${__mms_s%x}\")".to_owned()
     };
     let body = match stdin {
@@ -68,29 +72,37 @@ pub(super) fn frame(frame: &Frame, marks: &Marks, key: &str) -> Bytes {
                 None => {
                     payloads.push(stdin);
                     // A script may leave some of its stdin unread; the second `cat` reads it, so that `dd` always reads all.
-                    format!("{}|{{ cat;cat >/dev/null;}} 2>/dev/null|{body}", exactly(stdin.len()))
+                    // `0` is the shell with the script that would take what came for the whole.
+                    format!("{}|{{ cat;cat >/dev/null;}} 2>/dev/null|{body}", exactly(stdin.len(), "0"))
                 }
             }
         }
     };
     text.extend_from_slice(body.as_bytes());
-    text.extend_from_slice(b";__mms_r=$?;unset __mms_s\n");
+    text.extend_from_slice(b";__mms_r=$?\n");
     for payload in payloads {
         text.extend_from_slice(payload);
+        text.extend_from_slice(format!("{key}\n").as_bytes());
     }
-    text.extend_from_slice(format!("\n{key}echo {end} $__mms_r;echo {end} >&2\n").as_bytes());
+    text.extend_from_slice(format!("\n{key}__mms_e {end}\n").as_bytes());
     text.into()
 }
 
-/// A command that copies exactly so many bytes from the shell's stdin to stdout. `dd` with whole blocks never reads more than it
-/// was told to, neither GNU's nor BusyBox's (`head -c` does). If it cannot do it, the shell must not go on: it would read
-/// the rest of the payload as lines.
-fn exactly(bytes: usize) -> String {
+/// A command that copies exactly so many bytes from the shell's stdin to stdout and reads the key behind them. Without the key
+/// the connection was cut under way: nobody may take the part for the whole, so whoever waits for it is killed.
+fn exactly(bytes: usize, victim: &str) -> String {
+    let copy = copy(bytes as u64);
+    format!("{{ {{ {copy}&&IFS= read -r __mms_t&&[ \"$__mms_t\" = \"$__mms_k\" ];}} 2>/dev/null||kill -9 {victim};}}")
+}
+
+/// A command that copies exactly so many bytes. `dd` with whole blocks never reads more than it was told to, neither GNU's nor
+/// BusyBox's (`head -c` does).
+pub(crate) fn copy(bytes: u64) -> String {
     let (blocks, rest) = (bytes / BLOCK, bytes % BLOCK);
     let whole = (blocks > 0).then(|| format!("dd bs={BLOCK} count={blocks} iflag=fullblock"));
     let rest = (rest > 0).then(|| format!("dd bs={rest} count=1 iflag=fullblock"));
     let copy: Vec<String> = whole.into_iter().chain(rest).collect();
-    format!("{{ {{ {};}} 2>/dev/null||kill -9 $$;}}", copy.join("&&"))
+    if copy.is_empty() { ":".to_owned() } else { copy.join("&&") }
 }
 
 /// A text of any number of lines as one shell word on one line.
@@ -119,11 +131,10 @@ mod tests {
 
     #[test]
     fn payloads_are_copied_to_the_byte() {
-        assert_eq!(exactly(5), "{ { dd bs=5 count=1 iflag=fullblock;} 2>/dev/null||kill -9 $$;}");
-        assert_eq!(
-            exactly(3 * BLOCK + 7),
-            "{ { dd bs=65536 count=3 iflag=fullblock&&dd bs=7 count=1 iflag=fullblock;} 2>/dev/null||kill -9 $$;}"
-        );
+        assert_eq!(copy(0), ":");
+        assert_eq!(copy(5), "dd bs=5 count=1 iflag=fullblock");
+        assert_eq!(copy(65_536), "dd bs=65536 count=1 iflag=fullblock");
+        assert_eq!(copy(3 * BLOCK + 7), "dd bs=65536 count=3 iflag=fullblock&&dd bs=7 count=1 iflag=fullblock");
     }
 
     #[test]

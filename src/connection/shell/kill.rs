@@ -16,11 +16,13 @@ pub(super) enum Scope {
     Shell,
 }
 
-/// A script, for another shell of the same user, that ends what runs in the shell with that process id. SIGTERM lets a
-/// package manager or a container put things in order; the subshell of the script itself is killed at once, or it would go on
-/// with its next command.
+/// A script, for another shell of the same user, that ends what runs in the shell with that process id.
+///
+/// Whatever is found is stopped before the next look, so that nothing can start a child behind the script's back. Then SIGTERM
+/// lets a package manager or a container put things in order; the subshell of the frame's script itself is killed at once,
+/// or it would go on with its next command.
 pub(super) fn script(shell: u32, scope: Scope) -> String {
-    let also = match scope {
+    let the_shell = match scope {
         Scope::Frame => "",
         Scope::Shell => "kill -KILL $shell 2>/dev/null",
     };
@@ -33,56 +35,66 @@ stat() {{
     parent=$2 group=$3 start=${{20}}
     [ "$1" != Z ]
 }}
+# scan: stops and adds to $victims what belongs to the frame, until there is no more of it.
+scan() {{
+    found=1
+    while [ $found = 1 ]; do
+        found=0
+        for dir in /proc/[0-9]*; do
+            pid=${{dir#/proc/}}
+            case " $shell $victims " in *" $pid "*) continue;; esac
+            stat "$pid" || continue
+            case " $victims " in
+                *" $parent "*) ;;
+                *) [ "$group" = "$ours" ] && [ "$start" -ge "$first" ] || continue;;
+            esac
+            kill -STOP "$pid" 2>/dev/null
+            victims="$victims $pid" others="$others $pid" found=1
+        done
+    done
+}}
+# gone TENTHS: waits until the others are gone; fails when they are not by then.
+gone() {{
+    left=$1
+    while :; do
+        alive=
+        for pid in $others; do
+            if stat "$pid"; then alive="$alive $pid"; fi
+        done
+        [ -n "$alive" ] || return 0
+        [ "$left" -gt 0 ] || return 1
+        sleep 0.1 2>/dev/null || {{ sleep 1; left=$((left - 9)); }}
+        left=$((left - 1))
+    done
+}}
 stat $shell || exit 0
-ours=$group
-table= first=
+ours=$group direct= others= first=
+{the_shell_stops}
 for dir in /proc/[0-9]*; do
     pid=${{dir#/proc/}}
-    stat "$pid" || continue
-    table="$table $pid:$parent:$group:$start"
-    if [ "$parent" = $shell ]; then
-        direct="$direct $pid"
-        if [ -z "$first" ] || [ "$start" -lt "$first" ]; then first=$start; fi
-    fi
+    stat "$pid" && [ "$parent" = $shell ] || continue
+    kill -STOP "$pid" 2>/dev/null
+    direct="$direct $pid"
+    if [ -z "$first" ] || [ "$start" -lt "$first" ]; then first=$start; fi
 done
-{also}
+victims=$direct
+[ -z "$first" ] || scan
+{the_shell}
 [ -n "$first" ] || exit 0
-victims=" $direct "
-found=1
-while [ $found = 1 ]; do
-    found=0
-    for row in $table; do
-        pid=${{row%%:*}} row=${{row#*:}}
-        case $victims in *" $pid "*) continue;; esac
-        parent=${{row%%:*}} row=${{row#*:}}
-        group=${{row%%:*}} start=${{row#*:}}
-        [ "$pid" != $shell ] || continue
-        case $victims in
-            *" $parent "*) ;;
-            *) [ "$group" = "$ours" ] && [ "$start" -ge "$first" ] || continue;;
-        esac
-        victims="$victims$pid "
-        found=1
-    done
-done
-others=
-for pid in $victims; do
-    case " $direct " in *" $pid "*) ;; *) others="$others $pid";; esac
-done
 kill -KILL $direct 2>/dev/null
-[ -z "$others" ] || kill -TERM $others 2>/dev/null
-left={GRACE}
-while [ $left -gt 0 ]; do
-    alive=
-    for pid in $others; do
-        if stat "$pid"; then alive="$alive $pid"; fi
-    done
-    [ -n "$alive" ] || exit 0
-    sleep 0.1 2>/dev/null || {{ sleep 1; left=$((left - 9)); }}
-    left=$((left - 1))
-done
-kill -KILL $alive 2>/dev/null
+[ -n "$others" ] || exit 0
+kill -TERM $others 2>/dev/null
+kill -CONT $others 2>/dev/null
+gone {GRACE} && exit 0
+scan
+kill -KILL $others 2>/dev/null
+gone 10
 exit 0
-"#
+"#,
+        the_shell_stops = match scope {
+            // It waits for the frame; when it is to go on it must see its end.
+            Scope::Frame => "",
+            Scope::Shell => "kill -STOP $shell 2>/dev/null",
+        },
     )
 }

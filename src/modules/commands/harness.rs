@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::connection::{Answer, Frame};
 use crate::modules::{
-    ActionModule, Args, Change, Context, Default, Diff, Failure, Gate, Host, Next, Outcome, Spec, StateModule, Step,
+    ActionModule, Args, Context, Default, Diff, Failure, Gate, Host, Next, Outcome, Spec, StateModule, Step,
     Workstation,
 };
 use crate::template::FileOptions;
@@ -70,7 +70,7 @@ pub enum End {
     /// Nothing was to be done.
     Ok(Fields),
     /// Steps were run, or would be in check mode.
-    Done(Fields, Change),
+    Done(Fields),
     /// Not run.
     Skipped(Fields),
 }
@@ -79,7 +79,7 @@ impl End {
     /// The result, however it ended.
     pub fn fields(&self) -> &Fields {
         match self {
-            Self::Ok(fields) | Self::Done(fields, _) | Self::Skipped(fields) => fields,
+            Self::Ok(fields) | Self::Done(fields) | Self::Skipped(fields) => fields,
         }
     }
 }
@@ -106,7 +106,7 @@ pub fn run(shell: &[&str], module: &dyn StateModule, args: &Args, check: bool) -
         }
     };
     if check {
-        return Ok(End::Done(change.result.clone(), change));
+        return Ok(End::Done(change.result));
     }
     let mut applied = vec![];
     for step in &change.steps {
@@ -121,7 +121,7 @@ pub fn run(shell: &[&str], module: &dyn StateModule, args: &Args, check: bool) -
     if !action || !fields.contains_key("changed") {
         fields.insert("changed".into(), true.into());
     }
-    Ok(End::Done(fields, change))
+    Ok(End::Done(fields))
 }
 
 /// What a script answers.

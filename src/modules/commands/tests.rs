@@ -18,7 +18,7 @@ fn each(spec: &Spec, module: &dyn StateModule, args: Json, check: bool) -> Resul
         let end = harness::run(shell, module, &args, check)?;
         let how = match end {
             End::Ok(_) => "ok",
-            End::Done(..) => "done",
+            End::Done(_) => "done",
             End::Skipped(_) => "skipped",
         };
         let fields: serde_json::Map<_, _> = end

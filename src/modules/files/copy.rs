@@ -165,7 +165,7 @@ fn remote_file(cx: &Context<'_>, args: &Args, src: &str, seen: &[Answer]) -> Res
         src: Some(source.path.clone()),
         mode: Some(found.mode()),
         follow: args.bool("follow"),
-        content: Content::Remote(source),
+        content: Content::Remote(Box::new(source)),
     };
     put.plan(cx, args, seen, 1)
 }

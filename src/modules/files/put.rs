@@ -20,7 +20,7 @@ pub enum Content {
     /// A large local file.
     Local(PathBuf),
     /// A file on the target.
-    Remote(FileState),
+    Remote(Box<FileState>),
 }
 
 /// A file to put.

@@ -138,8 +138,7 @@ impl Task<'_> {
             result::add_path_info(&mut fields, &dest);
             return Ok(Outcome::Ok(fields));
         }
-        let other_protocol = ["file:/", "ftp:/"].iter().any(|scheme| request.url.starts_with(scheme));
-        if response.status < 0 || (response.status != 200 && !other_protocol) {
+        if response.status != 200 {
             fields.shift_remove("checksum_dest");
             fields.shift_remove("checksum_src");
             result::add_path_info(&mut fields, &dest);
@@ -287,7 +286,7 @@ impl Task<'_> {
         if ["http://", "https://", "ftp://", "file://"].iter().any(|scheme| wanted.starts_with(scheme)) {
             let request = Request::new(self.args, &wanted, "GET");
             let response = self.fetch(&request).await?;
-            if !response.is_success() && !(response.status == 0 || wanted.starts_with("file:")) {
+            if !response.is_success() {
                 return Err(fail(format!(
                     "cannot fetch the checksums at {}: {}",
                     http::mask(&wanted),

@@ -348,6 +348,10 @@ impl Response {
         let (error, body) = rest.split_at(error.min(rest.len()));
         response.body = body.to_vec();
         response.read_head(&String::from_utf8_lossy(head));
+        if response.status < 0 && rc == 0 {
+            // FTP and files have no status.
+            (response.status, response.reason) = (200, "OK".to_owned());
+        }
         // curl says 22 and 47 (too many redirects) beside a response.
         if response.status < 0 || (rc != 0 && !matches!(rc, 22 | 47) && tool == "curl") {
             response.status = -1;

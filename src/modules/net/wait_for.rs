@@ -252,20 +252,19 @@ fn connect(host: &str, port: i64, limit: u64, banner: bool) -> String {
     } else {
         format!("telnet://{host}:{port}")
     });
-    // Without a reader that ends, nc and curl would wait for more until the limit; that they were ended by it is no failure.
-    let (bash, nc, curl) = if banner {
+    // BusyBox's nc has no -z. That nc or curl was ended by the limit after it had connected is no failure.
+    let nc = format!("timeout {} nc -w {limit} {address} </dev/null; [ $? -ne 1 ]", limit + 1);
+    let (bash, curl) = if banner {
         (
             "exec 3<>\"/dev/tcp/$0/$1\" && { cat <&3; :; }",
-            format!("{{ timeout {limit} nc {address} </dev/null; [ $? -ne 1 ]; }}"),
-            format!("{{ sleep {limit} | curl -q -s -m {limit} {quoted}; case $? in 0 | 28) ;; *) false ;; esac; }}"),
+            format!("sleep {limit} | curl -q -s -m {limit} {quoted}; case $? in 0 | 28) ;; *) false ;; esac"),
         )
     } else {
         (
             "exec 3<>\"/dev/tcp/$0/$1\"",
-            format!("timeout {limit} nc -z {address} </dev/null"),
             format!(
-                "{{ curl -q -s --connect-timeout {limit} -m {} {quoted} </dev/null; case $? in 0 | 48 | 49 | 52 | 56) ;; *) false ;; esac; }}",
-                limit + 1
+                "t=$(curl -q -s -o /dev/null -w '%{{time_connect}}' -m {limit} {quoted} </dev/null)\n\
+                 case $t in '' | 0 | 0[.,]000000) false ;; esac"
             ),
         )
     };
@@ -278,4 +277,54 @@ fn connect(host: &str, port: i64, limit: u64, banner: bool) -> String {
          elif command -v curl >/dev/null; then {curl}\nelse exit 127; fi\n",
         sh::quote(bash)
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::modules::commands::harness;
+
+    /// A directory with nothing but these programs, for the `PATH` of a target that has no others.
+    fn only(programs: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for program in programs {
+            let place = ["/bin", "/usr/bin"].iter().map(|bin| format!("{bin}/{program}"));
+            let found = place.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap();
+            std::os::unix::fs::symlink(found, dir.path().join(program)).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn any_tool_tells_an_open_port_from_a_closed_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = i64::from(listener.local_addr().unwrap().port());
+        let closed = {
+            let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            i64::from(other.local_addr().unwrap().port())
+        };
+        for tools in [["bash", "timeout"], ["curl", "sleep"]] {
+            let dir = only(&tools);
+            for (port, up) in [(open, true), (closed, false)] {
+                let script = format!("PATH={}\n{}", dir.path().display(), connect("127.0.0.1", port, 1, false));
+                assert_eq!(harness::answer(&["/bin/sh"], &script, None).ok(), up, "{tools:?} {port}");
+            }
+        }
+        let script = format!("PATH=/no/such\n{}", connect("127.0.0.1", open, 1, false));
+        assert_eq!(harness::answer(&["/bin/sh"], &script, None).rc, 127);
+    }
+
+    #[test]
+    fn what_a_port_says_is_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = i64::from(listener.local_addr().unwrap().port());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            std::io::Write::write_all(&mut stream, b"SSH-2.0-x\r\n").unwrap();
+        });
+        let answer = harness::answer(&["/bin/sh"], &connect("127.0.0.1", port, 5, true), None);
+        server.join().unwrap();
+        assert_eq!((answer.rc, &*answer.stdout_text()), (0, "SSH-2.0-x\r\n"));
+    }
 }

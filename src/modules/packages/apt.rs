@@ -242,7 +242,8 @@ impl Task<'_> {
             return Ok(Next::Probe(Probe::new(options::script(self.args, rehearsal))));
         };
         if answer.rc != 0 {
-            return Err(Failure::of_answer(format!("'apt-get {verb}' failed: {}", answer.stderr_text()), answer));
+            let name = if verb == "build-dep" { rehearsal.to_owned() } else { format!("apt-get {verb}") };
+            return Err(Failure::of_answer(format!("'{name}' failed: {}", answer.stderr_text()), answer));
         }
         let mut result = Fields::new();
         let out = answer.stdout_text();

@@ -283,7 +283,8 @@ impl Plan {
             (None, Some(gid)) => Some(format!("chgrp -h {gid}")),
             (None, None) => None,
         };
-        let mode = self.new_mode.map(|mode| format!("chmod {mode:04o}"));
+        let cleared = self.mode.filter(|mode| owner.is_some() && mode & 0o6000 != 0);
+        let mode = self.new_mode.or(cleared).map(|mode| format!("chmod {mode:04o}"));
         let context =
             self.chcon.as_ref().map(|context| format!("[ ! -e /sys/fs/selinux/enforce ] || chcon -h {context}"));
         [context, owner, mode].into_iter().flatten().fold(String::new(), |mut script, command| {

@@ -38,7 +38,8 @@ pub fn word(path: &str) -> String {
         if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         {
-            word.push_str(&format!("\"${{{name}-\\${}}}\"", &after[..length]));
+            // In `${…}` a closing brace must be escaped as well.
+            word.push_str(&format!("\"${{{name}-\\${}}}\"", after[..length].replace('}', "\\}")));
             rest = &after[length..];
         } else {
             word.push_str("'$'");
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(word("~/a b"), "\"${HOME:-$(cd ~ && pwd)}\"'/a b'");
         assert_eq!(word("~joe/x"), "~joe/x");
         assert_eq!(word("$HOME/x"), "\"${HOME-\\$HOME}\"/x");
-        assert_eq!(word("/a/${X}b"), "/a/\"${X-\\${X}}\"b");
+        assert_eq!(word("/a/${X}b"), "/a/\"${X-\\${X\\}}\"b");
         assert_eq!(word("/a$"), "/a'$'");
         assert_eq!(word("-rf"), "./-rf");
         assert_eq!(word("a~"), "'a~'");

@@ -207,7 +207,7 @@ impl Stat {
     }
 
     /// Reads one output of the prelude's `stat` format.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let mut numbers = lines.next()?.split(' ');
         let raw_mode = u32::from_str_radix(numbers.next()?, 16).ok()?;

@@ -65,6 +65,7 @@ static SPEC: Spec = Spec {
             "target",
         ]),
     ],
+    differs: "a port within a range that is open counts as open",
     ..Spec::NONE
 };
 
@@ -118,13 +119,17 @@ impl StateModule for Firewalld {
     fn finish(
         &self,
         _: &Context<'_>,
-        _: &Args,
+        args: &Args,
         change: &Change,
-        _: &[Answer],
+        seen: &[Answer],
         applied: &[Answer],
     ) -> Result<Fields, Failure> {
         match applied.iter().find(|answer| !answer.ok()) {
-            Some(answer) => Err(caught(&answer.stderr_text())),
+            Some(answer) => {
+                let running = seen.first().is_some_and(|answer| State::parse(answer).running);
+                let layers = Layers { permanent: args.bool("permanent"), immediate: args.bool("immediate") };
+                Err(caught(&answer.stderr_text(), running, Some(layers.title())))
+            }
             None => Ok(change.result.clone()),
         }
     }
@@ -209,19 +214,21 @@ impl State {
                 .hint("install and start it before this task")),
             "yes" => Ok(true),
             "no" => Ok(false),
-            _ => Err(caught(&self.trouble)),
+            _ => Err(caught(&self.trouble, self.running, None)),
         }
     }
 }
 
-/// What firewalld complains about, as Ansible words it.
-fn caught(said: &str) -> Failure {
+/// What firewalld complains about, as Ansible words it. `done`: what had been said before.
+fn caught(said: &str, running: bool, done: Option<&str>) -> Failure {
     let last = said.trim().lines().last().unwrap_or_default();
     let what = last.trim_start_matches("Error: ");
     let known =
         "Services are defined by port/tcp relationship and named as they are in /etc/services (on most systems)";
-    let note = if what.contains("INVALID_SERVICE") { format!(" {known}") } else { String::new() };
-    let msg = format!("ERROR: Exception caught: {what}{note}");
+    let origin = if running { "org.fedoraproject.FirewallD1.Exception: " } else { "" };
+    let said: Vec<&str> = done.into_iter().chain(what.contains("INVALID_SERVICE").then_some(known)).collect();
+    let said = if said.is_empty() { String::new() } else { format!(" {}", said.join(", ")) };
+    let msg = format!("ERROR: Exception caught: {origin}{what}{said}");
     if what.contains("INVALID_ZONE") { Failure::missing(msg) } else { Failure::new(msg) }
 }
 

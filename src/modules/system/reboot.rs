@@ -192,3 +192,126 @@ impl Wait {
         Instant::now() < self.end
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::modules::{Diff, Workstation};
+    use crate::template::FileOptions;
+    use crate::value::Value;
+
+    /// A host that is in its next boot as soon as it was told to restart.
+    #[derive(Default)]
+    struct Machine {
+        check: bool,
+        refuses: bool,
+        boots: Mutex<u32>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Machine {
+        fn answer(&self, script: Frame) -> Answer {
+            let boots = *self.boots.lock().unwrap();
+            let stdout = if script.script.contains("boot_id") { format!("boot {boots}\n") } else { String::new() };
+            self.asked.lock().unwrap().push(script.script);
+            Answer { rc: 0, stdout: stdout.into_bytes(), stderr: vec![] }
+        }
+    }
+
+    impl Host for Machine {
+        fn probe(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+            Box::pin(async { Ok(self.answer(script)) })
+        }
+
+        fn probe_as<'a>(&'a self, _: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+            self.probe(script)
+        }
+
+        fn change<'a>(&'a self, _: &'a [String], _: &'a [Diff]) -> BoxFuture<'a, Gate> {
+            Box::pin(async { if self.check { Gate::CheckOnly } else { Gate::Go } })
+        }
+
+        fn run(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
+            Box::pin(async move {
+                if self.refuses {
+                    return Ok(Answer { rc: 1, stdout: vec![], stderr: b"no\n".to_vec() });
+                }
+                *self.boots.lock().unwrap() += 1;
+                self.asked.lock().unwrap().push(script.script);
+                Err(Failure::new("the connection was lost"))
+            })
+        }
+
+        fn run_as<'a>(&'a self, _: &'a str, script: Frame) -> BoxFuture<'a, Result<Answer, Failure>> {
+            self.run(script)
+        }
+
+        fn upload<'a>(&'a self, _: &'a Path, _: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
+            Box::pin(async { Err(Failure::new("nothing is uploaded")) })
+        }
+
+        fn progress(&self, _: &str) {}
+
+        fn reconnect(&self) -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    struct Nothing;
+
+    impl Workstation for Nothing {
+        fn find_file(&self, _: &str, name: &str) -> Result<PathBuf, Failure> {
+            Err(Failure::new(name))
+        }
+
+        fn read_file(&self, path: &Path, _: bool) -> Result<Vec<u8>, Failure> {
+            Err(Failure::new(path.display().to_string()))
+        }
+
+        fn render_file(&self, path: &Path, _: &FileOptions) -> Result<Value, Failure> {
+            Err(Failure::new(path.display().to_string()))
+        }
+
+        fn fact(&self, _: &str) -> Value {
+            Value::UNDEFINED
+        }
+
+        fn variable(&self, _: &str) -> Result<Option<Value>, Failure> {
+            Ok(None)
+        }
+    }
+
+    fn run(machine: &Machine) -> Result<Outcome, Failure> {
+        let cx = Context { check: machine.check, diff: false, user: None, workstation: &Nothing };
+        let args = crate::modules::validate::args(&SPEC, Fields::new()).unwrap();
+        futures::executor::block_on(Reboot.run(&cx, &args, machine))
+    }
+
+    #[test]
+    fn another_boot_and_a_passed_test_end_it() {
+        let machine = Machine::default();
+        let Ok(Outcome::Changed(result)) = run(&machine) else { panic!("not changed") };
+        assert!(result.get("rebooted").is_some_and(Value::is_true));
+        let asked = machine.asked.lock().unwrap();
+        assert!(asked.iter().any(|script| script.contains("shutdown -r 0 'Reboot initiated by Ansible'")));
+        assert_eq!(asked.last().map(String::as_str), Some("whoami"));
+    }
+
+    #[test]
+    fn a_plan_restarts_nothing() {
+        let machine = Machine { check: true, ..Machine::default() };
+        assert!(matches!(run(&machine), Ok(Outcome::Changed(_))));
+        assert!(machine.asked.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_command_that_is_refused_is_a_failure() {
+        let machine = Machine { refuses: true, ..Machine::default() };
+        let failure = run(&machine).unwrap_err();
+        assert_eq!(failure.msg, "Reboot command failed. Error was: ', no'");
+    }
+}

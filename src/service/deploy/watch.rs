@@ -78,9 +78,9 @@ pub(super) async fn gate(remote: &Remote<'_>, jobs: &mut [Job], seen: &Observed)
     })
     .await?;
     for (watch, why) in failures {
-        let lines = last_lines(remote, &watch.container, seen.uid).await;
+        let words = last_words(remote, &watch.container, seen.uid).await;
         let Some(job) = jobs.get_mut(watch.job) else { continue };
-        let text = format!("`{}` is not well: {why}{lines}", watch.container);
+        let text = format!("`{}` is not well: {why}{words}", watch.container);
         job.failure = Some(match job.failure.take() {
             Some(earlier) => format!("{earlier}\n{text}"),
             None => text,
@@ -156,7 +156,8 @@ fn step(watch: &mut Watch, verdict: Verdict, late: bool) -> Option<Result<(), St
     }
     let waited = watch.since.map(|since| since.elapsed()).unwrap_or_default();
     if waited > watch.patience || late {
-        return Some(Err(format!("it did not become well within {} s", watch.patience.as_secs())));
+        let what = if watch.checked { "its health check did not succeed" } else { "it did not come up" };
+        return Some(Err(format!("{what} within {} s", watch.patience.as_secs())));
     }
     None
 }
@@ -167,14 +168,20 @@ fn waiting(watched: &[Watch]) -> String {
     format!("waiting for {} to be well (up to {longest} s)", names.join(", "))
 }
 
-/// The last lines a container wrote, to show with its failure. Empty when there are none.
-pub(super) async fn last_lines(remote: &Remote<'_>, container: &str, uid: u32) -> String {
+/// What a container that is not well said: its last health check and its last lines. Empty when there is nothing.
+async fn last_words(remote: &Remote<'_>, container: &str, uid: u32) -> String {
+    let mut words = String::new();
+    let check = remote.probe(scripts::last_check(container)).await;
+    let check = check.map(|answer| answer.stdout_text().trim().to_owned()).unwrap_or_default();
+    if !check.is_empty() {
+        words.push_str(&format!("\nits last health check: {check}"));
+    }
     let script = scripts::journal(container, uid, 30, remote.root);
     let answer = if remote.root { remote.host.probe(Frame::new(script)).await } else { remote.probe(script).await };
     let text = answer.map(|answer| answer.stdout_text().into_owned()).unwrap_or_default();
-    if text.trim().is_empty() {
-        return String::new();
+    if !text.trim().is_empty() {
+        words.push_str("\nits last lines:");
+        text.lines().for_each(|line| words.push_str(&format!("\n  │ {line}")));
     }
-    let lines: Vec<_> = text.lines().map(|line| format!("  │ {line}")).collect();
-    format!("\nits last lines:\n{}", lines.join("\n"))
+    words
 }

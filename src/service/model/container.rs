@@ -165,7 +165,7 @@ pub struct Health {
     /// Command in the container that succeeds when it is well: text for the container's shell, or a list of words that is run
     /// without a shell.
     pub cmd: Command,
-    /// Time between two checks; 30 seconds when left out.
+    /// Time between two checks; 30 seconds when left out. Until the first success it is checked every 2 seconds.
     #[serde(default = "default_interval")]
     pub interval: Seconds,
     /// How long a check may take; 10 seconds when left out.
@@ -180,7 +180,7 @@ pub struct Health {
     /// What Podman does when it is not well any more. `kill` lets systemd start it again.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// How long a deploy waits for it to be well. When left out: start_period + (interval + timeout) × (retries + 1).
+    /// How long a deploy waits for it to be well. When left out: start_period + interval + timeout.
     #[serde(default)]
     pub gate: Option<Seconds>,
 }
@@ -224,10 +224,8 @@ pub enum Gpu {
 impl Health {
     /// How long a deploy waits for the container to be well.
     pub fn gate_timeout(&self) -> Seconds {
-        self.gate.unwrap_or_else(|| {
-            let round = self.interval.0.saturating_add(self.timeout.0);
-            Seconds(self.start_period.0.saturating_add(round.saturating_mul(u64::from(self.retries) + 1)))
-        })
+        let default = self.start_period.0.saturating_add(self.interval.0).saturating_add(self.timeout.0);
+        self.gate.unwrap_or(Seconds(default))
     }
 }
 

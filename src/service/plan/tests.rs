@@ -77,7 +77,7 @@ fn what_is_deployed_and_well_is_left_alone() {
 fn a_new_service_is_all_new() {
     let wanted = wanted(&app(), "s");
     let plan = plan(&wanted, &Observed::default(), Aim::Present).unwrap();
-    assert_eq!(plan.reasons, ["mms.network is new", "new, docker.io/x/app:1"]);
+    assert_eq!(plan.reasons, ["new, docker.io/x/app:1"]);
     assert_eq!((plan.write.len(), plan.secrets.len(), plan.restart.len(), plan.reload), (2, 1, 1, true));
 }
 

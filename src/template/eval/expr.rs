@@ -239,6 +239,25 @@ impl Evaluator<'_> {
         Ok((positional, named))
     }
 
+    /// The arguments of a lookup. A constant that is a template itself (`lookup('file', '{{ dir }}/x')`) is rendered, as
+    /// Ansible still does; nothing else is, as it may come from a host.
+    fn lookup_arguments(&mut self, args: &[Arg]) -> Eval<Arguments> {
+        let (mut positional, named) = self.arguments(args)?;
+        for (value, arg) in positional.iter_mut().zip(args) {
+            match arg {
+                Arg::Positional(Expr { kind: ExprKind::Const(constant), at }) => {
+                    let Some(text) = constant.as_str() else { continue };
+                    let span = self.place.span(&self.unit.text, at);
+                    *value = self.context.template(&text.into(), &span, "")?;
+                }
+                Arg::Positional(_) | Arg::Named(..) => {}
+                // What follows is not where it is written.
+                Arg::Splat(_) | Arg::NamedSplat(_) => break,
+            }
+        }
+        Ok((positional, named))
+    }
+
     pub(super) fn call(&mut self, callee: &Expr, args: &[Arg]) -> Eval<Value> {
         match &callee.kind {
             ExprKind::Var(name) if &**name == "super" && !self.in_blocks.is_empty() => self.super_block(),
@@ -256,7 +275,9 @@ impl Evaluator<'_> {
             }
             _ => {
                 let function = self.expr(callee)?;
-                let (args, kwargs) = self.arguments(args)?;
+                let is_lookup =
+                    matches!(&callee.kind, ExprKind::Var(name) if matches!(&**name, "lookup" | "query" | "q"));
+                let (args, kwargs) = if is_lookup { self.lookup_arguments(args)? } else { self.arguments(args)? };
                 if let (Some(Marker::Undefined(undefined)), ExprKind::Var(name)) = (marker(&function), &callee.kind) {
                     let mut error = crate::diagnostic::Diagnostic::error(format!("`{name}` is not a function"))
                         .did_you_mean(name, functions::names());

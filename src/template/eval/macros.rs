@@ -109,13 +109,13 @@ impl Evaluator<'_> {
             self.set(&"caller".into(), caller);
         }
         let rest: Vec<Value> = args.collect();
-        if mentions(&declared.body, "varargs") {
+        if declared.takes_more {
             self.set(&"varargs".into(), Value::from(Tuple::from(rest)));
         } else if !rest.is_empty() {
             let count = declared.args.len();
             return Err(Stop::error(format!("the macro `{}` takes at most {count} arguments", declared.name)));
         }
-        if mentions(&declared.body, "kwargs") {
+        if declared.takes_named {
             self.set(&"kwargs".into(), Value::from_pairs(kwargs));
         } else if let Some((name, _)) = kwargs.first() {
             return Err(Stop::error(format!("the macro `{}` has no argument `{name}`", declared.name)));
@@ -139,12 +139,6 @@ impl Evaluator<'_> {
             }
         }
     }
-}
-
-/// Whether a body uses a name. Looked up in the tree's debug text: it is exact enough for the two reserved names.
-fn mentions(body: &[crate::template::ast::Stmt], name: &str) -> bool {
-    let needle = format!("Var(\"{name}\")");
-    format!("{body:?}").contains(&needle)
 }
 
 /// An imported template: the names that it sets.

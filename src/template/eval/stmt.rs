@@ -111,7 +111,7 @@ impl Evaluator<'_> {
             }
             Stmt::FilterBlock { filter, body } => {
                 let captured = self.capture(body)?;
-                let text = Value::from(py::text(&captured)?);
+                let text = Value::from(if captured.is_none() { String::new() } else { py::text(&captured)? });
                 let value = self.filtered(filter, text)?;
                 out.push(value)?;
             }
@@ -189,11 +189,7 @@ impl Evaluator<'_> {
     pub(super) fn capture(&mut self, body: &[Stmt]) -> Eval<Value> {
         let mut out = Output::default();
         self.scoped(|this| this.stmts(body, &mut out))?;
-        // Nothing at all is the empty text here, as a block always is something.
-        Ok(match out.finish() {
-            value if value.is_none() => Value::from(""),
-            value => value,
-        })
+        Ok(out.finish())
     }
 
     fn assign(&mut self, target: &Target, value: Value) -> Eval<()> {

@@ -125,20 +125,17 @@ fn to_items(call: &mut Call<'_>) -> Eval<Value> {
 }
 
 fn from_items(call: &mut Call<'_>) -> Eval<Value> {
-    let (key_name, value_name) = key_names(call)?;
+    // Not only names: items may be lists, whose parts have numbers.
+    let key_name = call.value("key_name").unwrap_or_else(|| Value::from("key"));
+    let value_name = call.value("value_name").unwrap_or_else(|| Value::from("value"));
     if !py::is_list(&call.input) {
         return Err(Stop::error(format!("`items2dict` needs a list, not {}", py::described(&call.input))));
     }
     let mut pairs = vec![];
     for item in call.input_items()? {
         let item = need(item)?;
-        let get = |name: &str| -> Eval<Value> {
-            let value = item.get_attr(name)?;
-            if value.is_undefined() {
-                return Err(Stop::error(format!("`items2dict` needs items that have `{key_name}` and `{value_name}`")));
-            }
-            Ok(value)
-        };
+        let missing = || Stop::error(format!("`items2dict` needs items that have `{key_name}` and `{value_name}`"));
+        let get = |name: &Value| crate::template::eval::item(&item, name).ok_or_else(missing);
         pairs.push((need(get(&key_name)?)?, get(&value_name)?));
     }
     Ok(Value::from_pairs(pairs))

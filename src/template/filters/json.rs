@@ -46,10 +46,10 @@ fn dump(call: &mut Call<'_>, indent: Option<String>, sort_keys: bool, separators
         sort_keys,
         ascii,
     };
-    if let Some(separators) = call.named("separators") {
-        if let [item, key] = py::iterate(&separators)?.as_slice() {
-            (layout.item, layout.key) = (py::text(item)?, py::text(key)?);
-        }
+    if let Some(separators) = call.named("separators")
+        && let [item, key] = py::iterate(&separators)?.as_slice()
+    {
+        (layout.item, layout.key) = (py::text(item)?, py::text(key)?);
     }
     let mut out = String::new();
     write(&mut out, &call.input, &layout, 0)?;

@@ -278,12 +278,14 @@ fn random(call: &mut Call<'_>) -> Eval<Value> {
     if call.input.kind() == ValueKind::Number && call.input.is_integer() {
         let end = call.input.as_i64().unwrap_or(0);
         let (start, step) = (start.unwrap_or(0), step.filter(|step| *step != 0).unwrap_or(1));
-        let count = (end - start + step - step.signum()) / step;
+        let count = (i128::from(end) - i128::from(start) + i128::from(step - step.signum())) / i128::from(step);
         let Ok(count) = u64::try_from(count) else { return Err(Stop::error("`random` has no number to draw")) };
         if count == 0 {
             return Err(Stop::error("`random` has no number to draw"));
         }
-        return Ok(Value::from(start + step * i64::try_from(dice.below(count)).unwrap_or(0)));
+        return Ok(Value::from(
+            start.saturating_add(step.saturating_mul(i64::try_from(dice.below(count)).unwrap_or(0))),
+        ));
     }
     if start.is_some() || step.is_some() {
         return Err(Stop::error("`start` and `step` of `random` need a number to draw below"));

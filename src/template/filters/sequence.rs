@@ -69,7 +69,10 @@ fn reverse(call: &mut Call<'_>) -> Eval<Value> {
 }
 
 fn batch(call: &mut Call<'_>) -> Eval<Value> {
-    let size = call.count("linecount")?.filter(|size| *size > 0).ok_or_else(|| Stop::error("`batch` needs a size"))?;
+    let size = call
+        .count("linecount")?
+        .filter(|size| (1..=MANY).contains(size))
+        .ok_or_else(|| Stop::error("`batch` needs a size"))?;
     let fill = call.value("fill_with").filter(|fill| !fill.is_none());
     let items = call.input_items()?;
     Ok(items
@@ -85,7 +88,10 @@ fn batch(call: &mut Call<'_>) -> Eval<Value> {
 }
 
 fn slice(call: &mut Call<'_>) -> Eval<Value> {
-    let count = call.count("slices")?.filter(|n| *n > 0).ok_or_else(|| Stop::error("`slice` needs a number"))?;
+    let count = call
+        .count("slices")?
+        .filter(|n| (1..=MANY).contains(n))
+        .ok_or_else(|| Stop::error("`slice` needs a number"))?;
     let fill = call.value("fill_with").filter(|fill| !fill.is_none());
     let items = call.input_items()?;
     let (base, longer) = (items.len() / count, items.len() % count);
@@ -119,7 +125,7 @@ fn zip(call: &mut Call<'_>, longest: bool) -> Eval<Value> {
 }
 
 /// More combinations than this are a slip.
-const MANY: usize = 1_000_000;
+const MANY: usize = 100_000;
 
 fn product(call: &mut Call<'_>) -> Eval<Value> {
     let mut lists = lists(call)?;
@@ -128,7 +134,7 @@ fn product(call: &mut Call<'_>) -> Eval<Value> {
         lists = (0..times).flat_map(|_| lists.clone()).collect();
     }
     if lists.iter().try_fold(1usize, |all, list| all.checked_mul(list.len())).is_none_or(|all| all > MANY) {
-        return Err(Stop::error("`product` would make more than a million combinations"));
+        return Err(Stop::error("`product` would make more than 100000 combinations"));
     }
     let mut rows: Vec<Vec<Value>> = vec![vec![]];
     for list in &lists {
@@ -156,7 +162,7 @@ fn choose(call: &mut Call<'_>, ordered: bool) -> Eval<Value> {
 fn pick(items: &[Value], size: usize, ordered: bool, picked: &mut Vec<usize>, out: &mut Vec<Value>) -> Eval<()> {
     if picked.len() == size {
         if out.len() >= MANY {
-            return Err(Stop::error("these are more than a million combinations"));
+            return Err(Stop::error("these are more than 100000 combinations"));
         }
         out.push(tuple(picked.iter().filter_map(|index| items.get(*index)).cloned().collect()));
         return Ok(());

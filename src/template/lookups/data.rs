@@ -195,15 +195,12 @@ fn numbers(options: &[(String, String)], out: &mut Vec<Value>) -> Eval<()> {
     let start = number("start")?.unwrap_or(1);
     let count = number("count")?;
     let end = number("end")?;
-    let stride = match number("stride")? {
-        Some(stride) => stride,
-        None => 1,
-    };
+    let stride = number("stride")?.unwrap_or(1);
     let end = match (count, end) {
         (Some(_), Some(_)) => return Err(Stop::error("the lookup `sequence` takes `count` or `end`, not both")),
         (None, None) => return Err(Stop::error("the lookup `sequence` needs `count` or `end`")),
         (Some(0), None) => return Ok(()),
-        (Some(count), None) => start + count * stride - stride.signum(),
+        (Some(count), None) => start.saturating_add(count.saturating_mul(stride)).saturating_sub(stride.signum()),
         (None, Some(end)) => end,
     };
     if stride > 0 && end < start {
@@ -215,7 +212,7 @@ fn numbers(options: &[(String, String)], out: &mut Vec<Value>) -> Eval<()> {
     if stride < 0 && end > start {
         return Err(Stop::error("the lookup `sequence` counts down, but ends above its start"));
     }
-    if stride == 0 || (end - start) / stride > 100_000 {
+    if stride == 0 || end.saturating_sub(start).checked_div(stride).is_none_or(|count| count > 100_000) {
         return if stride == 0 {
             Ok(())
         } else {

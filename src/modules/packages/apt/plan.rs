@@ -230,7 +230,7 @@ mod tests {
                     Reverse Provides: \nexim4 4.96 (= )\npostfix 3.7 (= )\nPackage: other\nReverse Provides: \nfoo 1 (= )\n\
                     installed=\npostfix\tii \nfoo\trc \n";
         let found = providers(text);
-        assert_eq!(found["mail-agent"], true);
-        assert_eq!(found["other"], false);
+        assert!(found["mail-agent"]);
+        assert!(!found["other"]);
     }
 }

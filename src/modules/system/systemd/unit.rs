@@ -67,9 +67,10 @@ impl Seen {
         self.status.get("ActiveState").and_then(Value::as_str)
     }
 
-    /// As `is-enabled` ends: with success for these, which count as enabled unless enabling them could still do something.
+    /// The states with which `is-enabled -l` succeeds. `indirect` is left out as Ansible does: enabling can still do something.
     fn enabled(&self) -> bool {
-        matches!(self.enablement.as_str(), "enabled" | "static" | "generated" | "transient")
+        let states = ["enabled", "enabled-runtime", "static", "alias", "generated", "transient"];
+        states.contains(&self.enablement.as_str())
     }
 }
 
@@ -203,7 +204,9 @@ pub fn act_on_sight(args: &Args, command: &str, unit: &str) -> String {
         } else {
             (run("disable", super::ENABLE), ":\n".to_owned())
         };
-        script.push_str(&format!("case $e in\nenabled | static | generated | transient) {on};;\n*) {off};;\nesac\n"));
+        script.push_str(&format!(
+            "case $e in\nenabled | enabled-runtime | static | alias | generated | transient) {on};;\n*) {off};;\nesac\n"
+        ));
     }
     if let Some(wanted) = args.str("state") {
         let (running, resting) = match wanted {
