@@ -51,6 +51,8 @@ pub fn compare(root: &Path, topic: &str, tally: &Tally) -> Result<(), String> {
         if let (Some(twins), Some(flavour)) = (&twins, flavour(&text)) {
             let (name, address) = (twins.name(twin), &twins.addresses[twin]);
             writeln!(inventory, "{flavour}:\n  hosts:\n    machine:\n      ansible_host: {address}").ok();
+            // Found by itself, it would be a fact in the first result.
+            writeln!(inventory, "      ansible_python_interpreter: /usr/bin/python3").ok();
             writeln!(inventory, "  vars:\n    scratch: /srv/dialect\n{}", twins.login()?.trim_end()).ok();
             names.extend([(name.to_owned(), "{machine}"), (address.clone(), "{address}")]);
         }
@@ -84,8 +86,8 @@ pub fn compare(root: &Path, topic: &str, tally: &Tally) -> Result<(), String> {
     judge(root, topic, &ansible?, &mms?, &exceptions, tally)
 }
 
-/// Where Ansible's side of a playbook is kept. With `MMS_DIALECT_RECORDED=1` it is not run again while the playbooks
-/// and what belongs to them are the same: for work on mms only.
+/// Where Ansible's side of a playbook is kept. With `MMS_DIALECT_RECORDED=1` it is not run again while the playbook is
+/// the same: for work on mms only, as it does not see changes of the files that the playbook uses.
 struct Recording {
     path: PathBuf,
     use_it: bool,
@@ -93,10 +95,7 @@ struct Recording {
 
 impl Recording {
     fn of(topic: &str, root: &Path) -> Self {
-        let script = format!(
-            "find . -path ./support -prune -o -path ./differences.yml -prune -o -name '*.md' -prune -o -path './*.yml' \
-             ! -path './*/*' ! -name {topic}.yml -prune -o -type f -print | sort | xargs sha256sum | sha256sum"
-        );
+        let script = format!("cat {topic}.yml support/requirements.txt | sha256sum");
         let key = run(Command::new("sh").args(["-c", &script]).current_dir(root)).unwrap_or_default();
         let name = format!("dialect-{topic}-{}.json", key.get(..16).unwrap_or_default());
         Self {

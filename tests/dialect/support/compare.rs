@@ -118,16 +118,25 @@ fn show(json: &Json) -> String {
     }
 }
 
+fn counted(lines: &[String]) -> BTreeSet<(&String, usize)> {
+    let mut counts = std::collections::BTreeMap::new();
+    for line in lines {
+        *counts.entry(line).or_insert(0) += 1;
+    }
+    (counts.into_iter()).collect()
+}
+
 /// Compares two snapshots; at most this many lines are told.
 const TOLD: usize = 30;
 
 /// The lines in which the twins differ.
 pub fn states(playbook: &str, ansible: &[String], mms: &[String], exceptions: &Exceptions) -> Vec<String> {
-    let (left, right): (BTreeSet<_>, BTreeSet<_>) = (ansible.iter().collect(), mms.iter().collect());
+    // By line and how often: several backups of a file have one name here.
+    let (left, right) = (counted(ansible), counted(mms));
     let mut lines: Vec<String> = vec![];
     for (only, lines_of) in [("ansible", left.difference(&right)), ("mms", right.difference(&left))] {
-        let new = lines_of.filter(|line| !exceptions.allow_state(playbook, line));
-        lines.extend(new.map(|line| format!("only after {only}: {line}")));
+        let new = lines_of.filter(|(line, _)| !exceptions.allow_state(playbook, line));
+        lines.extend(new.map(|(line, _)| format!("only after {only}: {line}")));
     }
     let more = lines.len().saturating_sub(TOLD);
     lines.truncate(TOLD);

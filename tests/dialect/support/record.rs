@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 /// How a task ended on a host.
@@ -26,9 +28,13 @@ pub type Records = BTreeMap<String, Vec<Record>>;
 /// Texts that differ between the twins, and what stands for them in both.
 pub type Names = Vec<(String, &'static str)>;
 
-/// Puts the same names for what differs between the twins by nature.
+/// Puts the same names for what differs between the twins by nature, and between two runs: the process and the time in
+/// the name of a backup (`conf.192.2026-11-21@03:15:54~`).
 pub fn neutral(text: &str, names: &Names) -> String {
-    names.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    static BACKUP: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~").expect("a constant expression"));
+    let text = names.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    BACKUP.replace_all(&text, ".{backup}~").into_owned()
 }
 
 /// Tasks that steer the run leave no result in Ansible's output, or only when they are skipped or fail.
@@ -57,8 +63,8 @@ pub fn of_ansible(output: &str, root: &Path) -> Result<Records, String> {
             place: place(&text(&json, "place"), root),
             name: name.split_once(" : ").map_or(name.as_str(), |(_, name)| name).to_owned(),
             module,
+            result: result(&json["result"], &status),
             status,
-            result: result(&json["result"]),
         };
         records.entry(text(&json, "host")).or_default().push(record);
     }
@@ -98,8 +104,8 @@ pub fn of_mms(output: &str, root: &Path) -> Result<Records, String> {
             place: place(&text(task, "place"), root),
             name: text(task, "name"),
             module,
+            result: result(&json["result"], &status),
             status,
-            result: result(&json["result"]),
         };
         records.entry(text(&json, "host")).or_default().push(record);
     }
@@ -129,10 +135,15 @@ fn place(text: &str, root: &Path) -> String {
     text.split(':').take(2).collect::<Vec<_>>().join(":")
 }
 
-/// `changed` and `failed` are always there.
-fn result(json: &Json) -> Json {
+/// `changed` and `failed` are always there; Ansible's callbacks do not see `failed` and `skipped`.
+fn result(json: &Json, status: &str) -> Json {
     let mut json = json.clone();
     if let Json::Object(fields) = &mut json {
+        for field in ["failed", "skipped"] {
+            if status.starts_with(field) {
+                fields.entry(field).or_insert(Json::Bool(true));
+            }
+        }
         complete(fields);
         if let Some(Json::Array(items)) = fields.get_mut("results") {
             for item in items {

@@ -105,7 +105,7 @@ fn ansible(root: &Path, scratch: &Path) -> Result<Command, String> {
     command
         .env("ANSIBLE_CALLBACK_PLUGINS", root.join("support/callback"))
         .env("ANSIBLE_STDOUT_CALLBACK", "mms_dialect")
-        .env("ANSIBLE_HOME", scratch.join("ansible-home"))
+        .env("ANSIBLE_HOME", scratch.join("home"))
         .env("ANSIBLE_PIPELINING", "1")
         .env("ANSIBLE_SSH_ARGS", "-C -o ControlMaster=auto -o ControlPersist=60s")
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", scratch.join("cp"))
