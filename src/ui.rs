@@ -10,22 +10,11 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, render};
 use crate::error::Error;
 use crate::secret::Redactor;
+use crate::settings::Color;
 
 pub use progress::Progress;
 pub use prompt::TerminalPrompter;
 pub use style::{Paint, Style};
-
-/// When colours are used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum ColorChoice {
-    /// When stdout is a terminal and `NO_COLOR` is not set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// The terminal of a command. Clones share it.
 #[derive(Clone)]
@@ -43,12 +32,12 @@ struct Inner {
 
 impl Ui {
     /// The terminal. `animate` allows progress lines when stderr is a terminal.
-    pub fn new(color: ColorChoice, verbosity: u8, animate: bool, redactor: Redactor) -> Self {
+    pub fn new(color: Color, verbosity: u8, animate: bool, redactor: Redactor) -> Self {
         let paint = |terminal: bool| {
             Paint::new(match color {
-                ColorChoice::Always => true,
-                ColorChoice::Never => false,
-                ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
             })
         };
         let stderr = std::io::stderr().is_terminal();

@@ -41,14 +41,20 @@ impl Engine {
                 let value = self.value(terms, scope).await?;
                 let list =
                     matches!(value.kind(), minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable);
-                let value = if list { value } else { Value::from(vec![value]) };
-                let locals = [("mms_loop_lookup", Value::from(lookup.as_str())), ("mms_loop_terms", value)];
-                let scope = scope.with_locals(
-                    locals.map(|(name, value)| (name.to_owned(), Raw::Value(value))).into_iter().collect(),
-                );
-                let dynamic = Self::dynamic(&scope);
-                let call =
-                    || self.parts.templar.expression("query(mms_loop_lookup, *mms_loop_terms)", &terms.span, &dynamic);
+                if unknown_inside(&value).is_some() {
+                    return Ok(None);
+                }
+                let terms_list: Vec<Value> = match value.try_iter() {
+                    Ok(items) if list => items.collect(),
+                    _ => vec![value],
+                };
+                let dynamic = Self::dynamic(scope);
+                let call = || {
+                    self.parts
+                        .templar
+                        .lookup(lookup, terms_list.clone(), &dynamic)
+                        .map_err(|error| error.at(&terms.span))
+                };
                 (self.evaluate(call).await?, &terms.span)
             }
         };
@@ -160,11 +166,15 @@ impl Engine {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
             };
+            let mut report = done.report(started.elapsed(), label.no_log);
+            if report.status == Status::Failed && host.is_guarded() {
+                report.status = Status::Rescued;
+            }
             self.parts.sink.emit(Event::ItemFinished {
                 task: Arc::clone(label),
                 host: host.name().to_owned(),
                 item: if label.no_log { "hidden by no_log".to_owned() } else { shown },
-                report: done.report(started.elapsed(), label.no_log),
+                report,
             });
             let stop = if task.loop_control.break_when.is_empty() {
                 false
@@ -247,7 +257,7 @@ impl Engine {
                 Err(other) => return Err(other),
             };
             self.judge(task, scope, &mut done).await?;
-            if until.is_empty() || done.status == Status::Unknown || done.status == Status::Skipped {
+            if until.is_empty() || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
             done.fields.insert("attempts".into(), Value::from(attempt));
@@ -353,30 +363,28 @@ impl Engine {
     /// `changed_when` and `failed_when`.
     async fn judge(&self, task: &Task, scope: &TaskScope, done: &mut Done) -> Result<(), Trouble> {
         if matches!(done.status, Status::Skipped | Status::Unknown) {
-            // A command that changes nothing by its own word: only its result is unknown.
-            if done.status == Status::Unknown
-                && let Some(conditions) = &task.changed_when
-            {
-                let conditions: Vec<_> = conditions.iter().collect();
-                if let Ok(Verdict::No(_)) = self.conditions(&conditions, &register_in(task, scope, done)).await {
-                    done.status = Status::Ok;
-                }
-            }
             return Ok(());
         }
-        if let Some(conditions) = &task.changed_when
-            && done.status != Status::Failed
-        {
+        let failed = done.status == Status::Failed;
+        if let Some(conditions) = &task.changed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => done.status = Status::Changed,
-                Verdict::No(_) => done.status = Status::Ok,
-                Verdict::Unknown(why) => *done = Done::unknown(why),
+            let status = match self.conditions(&conditions, &scope).await? {
+                Verdict::Yes => Status::Changed,
+                Verdict::No(_) => Status::Ok,
+                Verdict::Unknown(why) => {
+                    *done = Done::unknown(why);
+                    return Ok(());
+                }
+            };
+            done.fields.insert("changed".into(), Value::from(status == Status::Changed));
+            if !failed {
+                done.status = status;
             }
-            if done.status != Status::Unknown {
-                done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
-            }
+        }
+        // In a plan nothing has failed yet.
+        if done.unknown.is_some() {
+            return Ok(());
         }
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();

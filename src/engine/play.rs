@@ -50,8 +50,7 @@ impl Engine {
         });
         self.parts.sink.emit(Event::PlayStarted { name, hosts: names.clone(), check: self.parts.world.options.check });
         if names.is_empty() {
-            let message = format!("no host matches `{pattern}`");
-            self.parts.sink.emit(Event::Warning(Diagnostic::warning(message).at(&play.hosts.span)));
+            self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
             return Ok(());
         }
         let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
@@ -75,6 +74,22 @@ impl Engine {
         Ok(())
     }
 
+    /// What to tell when a play selects no host.
+    fn nobody(&self, pattern: &str) -> Diagnostic {
+        let world = &self.parts.world;
+        if world.hosts.is_empty() {
+            return Diagnostic::warning(format!("no host matches `{pattern}`: the inventory is empty"))
+                .hint("put hosts into `inventory/hosts.yml`, or name another inventory with `-i`");
+        }
+        if let Some(limit) = &world.options.limit {
+            return Diagnostic::warning(format!("no host matches `{pattern}` within `--limit {limit}`"));
+        }
+        let known = world.hosts.keys().chain(world.groups.keys());
+        Diagnostic::warning(format!("no host matches `{pattern}`"))
+            .did_you_mean(pattern, known.map(String::as_str))
+            .hint("`mms run … --list-hosts` shows what the plays select")
+    }
+
     async fn run_batch(&self, batch: &Batch) -> Result<()> {
         let present: Vec<String> =
             batch.hosts.iter().filter(|host| !host.is_lost()).map(|host| host.name().to_owned()).collect();
@@ -82,7 +97,7 @@ impl Engine {
         for host in batch.hosts.iter().filter(|host| host.is_active()) {
             if let Err(trouble) = self.load_vars_files(batch, host).await {
                 match trouble {
-                    Trouble::Failure(failure) => return Err(Error::user(failure.msg)),
+                    Trouble::Failure(failure) => return Err(super::evaluate::error_of(failure)),
                     Trouble::Unreachable(error) => self.lose(host, error),
                 }
             }

@@ -78,6 +78,39 @@ impl<'a> Checker<'a> {
         for handler in &play.handlers {
             self.task(&handler.task, &play.dir);
         }
+        self.notified(play);
+    }
+
+    /// Names in `notify` that no handler has, unless the names of handlers are known only during the run.
+    fn notified(&mut self, play: &Play) {
+        let tasks: Vec<&Arc<Task>> = [&play.pre_tasks, &play.tasks, &play.post_tasks]
+            .into_iter()
+            .flat_map(|list| all_tasks(list))
+            .chain(play.handlers.iter().map(|handler| &handler.task))
+            .collect();
+        if tasks.iter().any(|task| matches!(task.module.spec.name, "include_role" | "include_tasks")) {
+            return;
+        }
+        let mut known: Vec<String> = vec![];
+        for handler in &play.handlers {
+            for name in handler.task.keywords.name.iter().chain(&handler.listen) {
+                let Some(name) = name.as_str().filter(|name| !name.contains("{{")) else { return };
+                known.extend(handler.task.parent.role().map(|used| format!("{} : {name}", used.role.name)));
+                known.push(name.to_owned());
+            }
+        }
+        for node in tasks.iter().flat_map(|task| task.gathered(|keywords| &keywords.notify)) {
+            let names = node.as_list().unwrap_or(std::slice::from_ref(node));
+            for name in names {
+                let Some(text) = name.as_str().filter(|text| !text.contains("{{")) else { continue };
+                if !known.iter().any(|known| known == text) {
+                    let missing = Diagnostic::error(format!("there is no handler `{text}`")).at(&name.span);
+                    self.found.push(missing.did_you_mean(text, known.iter().map(String::as_str)).hint(
+                        "handlers are tasks in `handlers:` of the play or in `handlers/main.yml` of one of its roles",
+                    ));
+                }
+            }
+        }
     }
 
     fn raw(&mut self, raw: &Raw) {
@@ -207,4 +240,20 @@ impl<'a> Checker<'a> {
         }
         new
     }
+}
+
+/// Every task of a list, also in blocks.
+fn all_tasks(items: &[Item]) -> Vec<&Arc<Task>> {
+    let mut tasks = vec![];
+    for item in items {
+        match item {
+            Item::Task(task) => tasks.push(task),
+            Item::Block(block) => {
+                for list in [&block.items, &block.rescue, &block.always] {
+                    tasks.extend(all_tasks(list));
+                }
+            }
+        }
+    }
+    tasks
 }

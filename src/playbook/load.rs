@@ -102,7 +102,9 @@ impl Loader {
         let node = self.files.yaml(path)?;
         let Some(entries) = node.as_list() else {
             return Err(
-                Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name())).at(&node.span)
+                Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name()))
+                    .at(&node.span)
+                    .hint("a play begins with `- hosts: …`"),
             );
         };
         if depth > DEEPEST {
@@ -139,7 +141,9 @@ impl Loader {
         keywords.tags.extend(outer.tags.iter().cloned());
         keywords.vars = merged(&keywords.vars, &outer.vars);
         let Some(hosts) = map.get("hosts").cloned() else {
-            return Err(Error::user("a play needs `hosts`").at(&node.span));
+            return Err(Error::user("a play needs `hosts`")
+                .at(&node.span)
+                .hint("add `hosts: all`, or the name of a group or a host"));
         };
         if let Some(strategy) = map.get("strategy")
             && !matches!(strategy.as_str(), Some("linear" | "ansible.builtin.linear"))

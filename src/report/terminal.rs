@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::diff;
+use crate::diagnostic::snippet;
 use crate::event::{Event, HostSummary, Report, Sink, Status, Summary, TaskLabel};
 use crate::ui::{Paint, Style, Ui};
 use crate::value::{Fields, Value, to_json};
@@ -98,8 +99,11 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     }
     let mut lines = vec![line];
     match report.status {
-        Status::Failed | Status::Ignored => lines.extend(of_failure(task, report)),
-        Status::Unknown => lines.extend(report.hints.iter().map(|why| format!("  {why}"))),
+        Status::Failed | Status::Ignored | Status::Rescued => {
+            lines.extend(of_failure(task, report, options.paint));
+        }
+        // Why, in one line: the hints of an unknown result say nothing else.
+        Status::Unknown => lines.extend(report.hints.last().map(|why| format!("  {}", shortened_to(why, 160)))),
         Status::Skipped if options.verbosity >= 3 => {
             lines.extend(report.result.get("false_condition").map(|condition| format!("  condition: {condition}")));
         }
@@ -130,7 +134,7 @@ fn of_loop(task: &TaskLabel, host: &str, report: &Report, options: &Options) -> 
 }
 
 /// A failure in full: message, what the command wrote, what to do, and where the task stands.
-fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
+fn of_failure(task: &TaskLabel, report: &Report, paint: Paint) -> Vec<String> {
     let text =
         |name: &str| report.result.get(name).and_then(Value::as_str).map(str::trim_end).filter(|text| !text.is_empty());
     let mut lines = vec![];
@@ -139,7 +143,10 @@ fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
         .get("msg")
         .map(|msg| msg.as_str().map_or_else(|| msg.to_string(), str::to_owned))
         .unwrap_or_default();
-    lines.extend(msg.lines().map(|line| format!("  {line}")));
+    // The place is shown with its line of source below.
+    let place = report.place.as_ref().map(|span| format!(" ({span})"));
+    let shown = place.and_then(|place| msg.strip_suffix(&place)).unwrap_or(&msg);
+    lines.extend(shown.lines().map(|line| format!("  {line}")));
     if let Some(rc) = report.result.get("rc") {
         lines.push(format!("  exit status {rc}"));
     }
@@ -153,7 +160,10 @@ fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
             lines.extend(all.iter().skip(skipped).map(|line| format!("  {name}: {line}")));
         }
     }
-    lines.push(format!("  --> {}", task.place));
+    match &report.place {
+        Some(span) => lines.extend(snippet(span, paint.is_on()).into_iter().map(|line| format!("  {line}"))),
+        None => lines.push(format!("  --> {}", task.place)),
+    }
     lines.extend(report.hints.iter().map(|hint| format!("  hint: {hint}")));
     lines
 }
@@ -165,11 +175,16 @@ fn of_result(result: &Fields) -> String {
 }
 
 fn shortened(item: &str) -> String {
-    let line = item.lines().next().unwrap_or_default();
-    if line.chars().count() <= 60 && !item.contains('\n') {
+    shortened_to(item, 60)
+}
+
+/// The first line, cut to a number of characters.
+fn shortened_to(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width && !text.contains('\n') {
         return line.to_owned();
     }
-    format!("{}…", line.chars().take(59).collect::<String>())
+    format!("{}…", line.chars().take(width - 1).collect::<String>())
 }
 
 /// `1 host`, `2 hosts`.
@@ -197,7 +212,7 @@ fn of_host(host: &HostSummary, check: bool, paint: Paint) -> String {
     let parts = [
         (host.failed, "failed", Style::Bad, true),
         (host.changed, changed, Style::Changed, false),
-        (host.unknown, "unknown", Style::Unknown, true),
+        (host.unknown, "unknown (known after apply)", Style::Unknown, true),
         (host.ok, "ok", Style::Good, false),
         (host.skipped, "skipped", Style::Dim, true),
         (host.rescued, "rescued", Style::Changed, true),

@@ -195,7 +195,9 @@ impl LabHost<'_> {
             None => self.machine.as_root(&frame.script, frame.stdin),
         };
         if let Some(live) = frame.live {
-            answer.stdout_text().lines().for_each(|line| drop(live.send(line.to_owned())));
+            for line in answer.stdout_text().lines() {
+                let _ = live.send(line.to_owned());
+            }
         }
         Ok(answer)
     }
