@@ -183,7 +183,9 @@ fn no_playbook(session: &Session, path: &Path) -> Error {
     let files = project.yaml_files(&project.playbooks()).unwrap_or_default();
     let known: Vec<String> = files.iter().map(|path| project.name_of(path)).collect();
     let hint = match known.as_slice() {
-        [] => format!("`{}` has no `playbooks/`: is it the project you mean? (`--project DIR`)", project.root().display()),
+        [] => {
+            format!("`{}` has no `playbooks/`: is it the project you mean? (`--project DIR`)", project.root().display())
+        }
         _ => format!("the project has: {}", known.join(", ")),
     };
     Error::user(format!("there is no playbook `{name}`"))

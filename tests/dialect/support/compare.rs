@@ -59,7 +59,9 @@ pub fn records(playbook: &str, run: usize, ansible: &Records, mms: &Records, exc
             if !lines.is_empty() {
                 verdict.differing.insert(case.clone());
             }
-            verdict.lines.extend(lines.iter().map(|line| format!("run {run} {host} {case} [{}]: {line}", record.module)));
+            verdict
+                .lines
+                .extend(lines.iter().map(|line| format!("run {run} {host} {case} [{}]: {line}", record.module)));
             verdict.cases.insert(case);
         }
     }

@@ -68,7 +68,8 @@ impl Exceptions {
         // `results.3.stdout` is `stdout` of an item.
         let inner = field.strip_prefix("results.").and_then(|rest| rest.split_once('.')).map(|(_, inner)| inner);
         self.0.iter().any(|exception| {
-            exception.covers(playbook, task, field) || inner.is_some_and(|inner| exception.covers(playbook, task, inner))
+            exception.covers(playbook, task, field)
+                || inner.is_some_and(|inner| exception.covers(playbook, task, inner))
         })
     }
 
