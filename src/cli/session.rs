@@ -73,10 +73,8 @@ impl Session {
         } else {
             "mms.toml"
         };
-        let sources = settings
-            .identities
-            .iter()
-            .map(|path| IdentitySource { path: path.clone(), from: from.to_owned() });
+        let sources =
+            settings.identities.iter().map(|path| IdentitySource { path: path.clone(), from: from.to_owned() });
         let keyring = Keyring::new(sources.collect(), Arc::clone(&prompter));
         Ok(Self {
             ui: ui.clone(),
@@ -359,8 +357,7 @@ impl Secrets for VaultFiles {
         if !vault::is_encrypted_file(&content) {
             return Ok(content);
         }
-        let plain =
-            self.keyring.open(&content).map_err(|error| cannot_open(&path.display().to_string(), error))?;
+        let plain = self.keyring.open(&content).map_err(|error| cannot_open(&path.display().to_string(), error))?;
         if let Ok(text) = std::str::from_utf8(&plain) {
             self.redactor.add(text);
         }

@@ -57,12 +57,7 @@ impl Done {
         }
         fields.insert("failed".into(), Value::from(true));
         fields.entry("changed".into()).or_insert_with(|| Value::from(false));
-        Self {
-            hints: failure.hints,
-            place: failure.place,
-            secret: failure.secret,
-            ..Self::new(Status::Failed, fields)
-        }
+        Self { hints: failure.hints, place: failure.place, secret: failure.secret, ..Self::new(Status::Failed, fields) }
     }
 
     /// Not run, and why.

@@ -101,11 +101,9 @@ impl Loader {
     fn playbook_into(&self, path: &Path, outer: &Keywords, depth: usize, into: &mut Playbook) -> Result<()> {
         let node = self.files.yaml(path)?;
         let Some(entries) = node.as_list() else {
-            return Err(
-                Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name()))
-                    .at(&node.span)
-                    .hint("a play begins with `- hosts: …`"),
-            );
+            return Err(Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name()))
+                .at(&node.span)
+                .hint("a play begins with `- hosts: …`"));
         };
         if depth > DEEPEST {
             return Err(Error::user("playbooks import each other without end").at(&node.span));
