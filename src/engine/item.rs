@@ -130,7 +130,7 @@ impl Engine {
         let items = match self.loop_items(looping, scope).await {
             Ok(Some(items)) => items,
             Ok(None) => {
-                ended.done = Done::unknown("the items of its loop are known only after a change");
+                ended.done = Done::unknown("the items of its loop are not known yet");
                 return;
             }
             Err(trouble) => {
@@ -224,7 +224,7 @@ impl Engine {
             Verdict::Yes => {}
             Verdict::No(condition) => return Ok(Done::skipped("Conditional result was False", Some(condition))),
             Verdict::Unknown(why) => {
-                return Ok(Done::unknown(format!("its condition is known only after a change: {why}")));
+                return Ok(Done::unknown(format!("its condition is not known yet: {why}")));
             }
         }
         if super::include::is_include(task) {
@@ -291,7 +291,7 @@ impl Engine {
     ) -> Result<Done, Trouble> {
         let args = self.arguments(task, scope).await?;
         if let Some(why) = args.fields().values().find_map(unknown_inside) {
-            return Ok(Done::unknown(format!("an argument is known only after a change: {why}")));
+            return Ok(Done::unknown(format!("an argument is not known yet: {why}")));
         }
         if let Kind::Engine = task.module.kind {
             return self.run_builtin(task, site, play, scope, &args).await;

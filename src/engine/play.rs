@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::playbook::{Handler, Play, Vars, read_vars};
+use crate::playbook::{Handler, Play, Vars, no_vars_file, read_vars};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
@@ -241,7 +241,9 @@ impl Engine {
             };
             let found = names.iter().map(|name| batch.play.dir.join(name)).find(|path| path.is_file());
             let Some(path) = found else {
-                let error = Error::user(format!("there is no variables file `{}`", names.join("`, `"))).at(&node.span);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let missing = no_vars_file(&names, &batch.play.dir, &self.parts.loader).at(&node.span);
+                let error = Error::from(missing);
                 return Err(Trouble::Failure(super::evaluate::failure_of(&error)));
             };
             let read = self.parts.loader.files().yaml(&path).and_then(|node| read_vars(&node));
