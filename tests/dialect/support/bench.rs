@@ -116,7 +116,14 @@ impl Recording {
     }
 }
 
-fn judge(root: &Path, topic: &str, ansible: &Side, mms: &Side, exceptions: &Exceptions, tally: &Tally) -> Result<(), String> {
+fn judge(
+    root: &Path,
+    topic: &str,
+    ansible: &Side,
+    mms: &Side,
+    exceptions: &Exceptions,
+    tally: &Tally,
+) -> Result<(), String> {
     let mut lines = vec![];
     let (mut cases, mut differing, mut compared) =
         (std::collections::BTreeSet::new(), std::collections::BTreeSet::new(), 0);
@@ -154,7 +161,10 @@ fn judge(root: &Path, topic: &str, ansible: &Side, mms: &Side, exceptions: &Exce
 fn flavour(playbook: &str) -> Option<&'static str> {
     let hosts = |flavour: &str| {
         playbook.lines().any(|line| {
-            line.trim_start_matches("- ").trim_start().strip_prefix("hosts:").is_some_and(|value| value.contains(flavour))
+            line.trim_start_matches("- ")
+                .trim_start()
+                .strip_prefix("hosts:")
+                .is_some_and(|value| value.contains(flavour))
         })
     };
     ["fedora", "debian"].into_iter().find(|flavour| hosts(flavour))

@@ -59,7 +59,9 @@ impl Twins {
     pub fn snapshot(&self, twin: usize) -> Result<Vec<String>, String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialect/support/snapshot.sh");
         let script = File::open(&script).map_err(|error| format!("{}: {error}", script.display()))?;
-        let text = run(Command::new(&self.lab).args(["exec", self.name(twin), "sh", "-s", "--", self.name(twin), &self.addresses[twin]]).stdin(script))?;
+        let text = run(Command::new(&self.lab)
+            .args(["exec", self.name(twin), "sh", "-s", "--", self.name(twin), &self.addresses[twin]])
+            .stdin(script))?;
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         lines.sort();
         Ok(lines)
