@@ -16,7 +16,7 @@ pub fn parse(given: &[String], project: &Project) -> Result<Vars> {
         if let Some(path) = text.strip_prefix('@') {
             let path = crate::fs::expand_home(path);
             let node = project.yaml(&path).map_err(|error| {
-                if path.exists() { error } else { error.hint("`-e @FILE` names a file from the current directory") }
+                if path.is_file() { error } else { error.hint("`-e @FILE` names a file, from the current directory") }
             })?;
             vars.extend(read_vars(&node)?);
         } else if text.trim_start().starts_with('{') {

@@ -91,7 +91,7 @@ impl PlaybookRun<'_> {
         let ui = &session.ui;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         if !path.is_file() {
-            return Err(no_playbook(session, &path));
+            return Err(self.no_playbook(session, &path));
         }
         let mut extra = extra_vars::parse(&self.args.extra_vars, &session.project)?;
         extra.extend(self.own.clone());
@@ -134,7 +134,7 @@ impl PlaybookRun<'_> {
         let sink: Arc<dyn Sink> = if self.global.json {
             Arc::new(JsonSink::new(ui.clone()))
         } else {
-            Arc::new(TerminalSink::new(ui.clone(), diff))
+            Arc::new(TerminalSink::new(ui.clone(), diff, self.check))
         };
         let engine = Engine::new(Parts {
             world,
@@ -173,24 +173,32 @@ impl PlaybookRun<'_> {
     }
 }
 
-fn no_playbook(session: &Session, path: &Path) -> Error {
-    let project = &session.project;
-    let name = project.name_of(path);
-    if path.is_dir() {
-        return Error::user(format!("`{name}` is a directory, not a playbook"))
-            .hint(format!("name the playbooks in it: `mms run {}`", path.join("site.yml").display()));
-    }
-    let files = project.yaml_files(&project.playbooks()).unwrap_or_default();
-    let known: Vec<String> = files.iter().map(|path| project.name_of(path)).collect();
-    let hint = match known.as_slice() {
-        [] => {
-            format!("`{}` has no `playbooks/`: is it the project you mean? (`--project DIR`)", project.root().display())
+impl PlaybookRun<'_> {
+    fn no_playbook(&self, session: &Session, path: &Path) -> Error {
+        let project = &session.project;
+        let name = project.name_of(path);
+        if path.is_dir() {
+            return Error::user(format!("`{name}` is a directory, not a playbook"))
+                .hint(format!("name the playbooks in it: `mms run {}`", path.join("site.yml").display()));
         }
-        _ => format!("the project has: {}", known.join(", ")),
-    };
-    Error::user(format!("there is no playbook `{name}`"))
-        .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
-        .hint(hint)
+        let files = project.yaml_files(&project.playbooks()).unwrap_or_default();
+        let known: Vec<String> = files.iter().map(|path| project.name_of(path)).collect();
+        let hint = match known.as_slice() {
+            [] => format!(
+                "`{}` has no `playbooks/`: is it the project you mean? (`--project DIR`)",
+                project.root().display()
+            ),
+            _ => format!("the project has: {}", known.join(", ")),
+        };
+        if self.own.contains_key("mms_services_dir") {
+            return Error::user(format!("there is no playbook `{name}`, which this verb runs"))
+                .hint("`mms run PLAYBOOK` runs another one")
+                .hint(hint);
+        }
+        Error::user(format!("there is no playbook `{name}`"))
+            .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
+            .hint(hint)
+    }
 }
 
 /// Prints what a run would do, without connecting.

@@ -58,6 +58,8 @@ pub struct Host {
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
     facts_from: Mutex<FactsFrom>,
+    /// Which facts that play wants.
+    facts_request: Mutex<crate::facts::Request>,
     /// Changes that a plan would have made.
     planned: AtomicUsize,
     /// What those changes would have made.
@@ -85,6 +87,7 @@ impl Host {
             ahead: Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
+            facts_request: Mutex::default(),
             planned: AtomicUsize::new(0),
             made: Mutex::default(),
             in_play: AtomicBool::new(false),
@@ -111,8 +114,13 @@ impl Host {
         }
     }
 
-    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>) {
+    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>, request: crate::facts::Request) {
         *lock(&self.facts_from) = Some((play, Some(root)));
+        *lock(&self.facts_request) = request;
+    }
+
+    pub(super) fn facts_request(&self) -> crate::facts::Request {
+        lock(&self.facts_request).clone()
     }
 
     pub(super) fn facts_from(&self) -> FactsFrom {

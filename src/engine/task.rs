@@ -142,7 +142,13 @@ impl Engine {
     fn take_over(&self, task: &Task, host: &Host, ended: &Ended) {
         let done = &ended.done;
         if let Some(name) = &task.register {
-            host.vars.set(name, done.value());
+            let value = match done.unknown {
+                Some(_) => {
+                    crate::value::unknown(format!("`{name}` comes from a task that a plan does not run").as_str())
+                }
+                None => done.value(),
+            };
+            host.vars.set(name, value);
         }
         let facts = |fields: &Fields| {
             let facts = fields.get("ansible_facts")?;

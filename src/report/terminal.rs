@@ -17,6 +17,8 @@ pub struct Options {
     pub verbosity: u8,
     /// Whether diffs are shown.
     pub diff: bool,
+    /// Whether this is a plan: nothing has changed.
+    pub check: bool,
     /// Width that host names are padded to; 0 leaves them out (one host).
     pub host_width: usize,
 }
@@ -56,9 +58,10 @@ fn host_column(host: &str, options: &Options) -> String {
 }
 
 /// The word for a status, as wide as the widest.
-fn word(status: Status, paint: Paint) -> String {
+fn word(status: Status, options: &Options) -> String {
     let (word, style) = match status {
         Status::Ok => ("ok", Style::Good),
+        Status::Changed if options.check => ("change", Style::Changed),
         Status::Changed => ("changed", Style::Changed),
         Status::Unknown => ("unknown", Style::Unknown),
         Status::Skipped => ("skipped", Style::Dim),
@@ -66,7 +69,7 @@ fn word(status: Status, paint: Paint) -> String {
         Status::Ignored => ("ignored", Style::Changed),
         Status::Rescued => ("rescued", Style::Changed),
     };
-    paint.text(style, &format!("{word:7}"))
+    options.paint.text(style, &format!("{word:7}"))
 }
 
 fn title(task: &TaskLabel) -> String {
@@ -90,7 +93,7 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     if !is_shown(report.status, options.verbosity) {
         return vec![];
     }
-    let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options.paint), title(task));
+    let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options), title(task));
     if let Some(item) = item {
         line.push_str(&format!(" [{}]", shortened(item)));
     }
@@ -124,10 +127,10 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
 fn of_loop(task: &TaskLabel, host: &str, report: &Report, options: &Options) -> Vec<String> {
     match report.status {
         Status::Ignored => {
-            vec![format!("{}{} {}", host_column(host, options), word(Status::Ignored, options.paint), title(task))]
+            vec![format!("{}{} {}", host_column(host, options), word(Status::Ignored, options), title(task))]
         }
         Status::Ok | Status::Skipped if options.verbosity >= 1 => {
-            vec![format!("{}{} {}", host_column(host, options), word(report.status, options.paint), title(task))]
+            vec![format!("{}{} {}", host_column(host, options), word(report.status, options), title(task))]
         }
         _ => vec![],
     }
@@ -232,13 +235,14 @@ fn of_host(host: &HostSummary, check: bool, paint: Paint) -> String {
 pub struct TerminalSink {
     ui: Ui,
     diff: bool,
+    check: bool,
     host_width: Mutex<usize>,
 }
 
 impl TerminalSink {
-    /// A sink that shows diffs if `diff`.
-    pub fn new(ui: Ui, diff: bool) -> Self {
-        Self { ui, diff, host_width: Mutex::new(0) }
+    /// A sink that shows diffs if `diff`; `check` when nothing is changed.
+    pub fn new(ui: Ui, diff: bool, check: bool) -> Self {
+        Self { ui, diff, check, host_width: Mutex::new(0) }
     }
 }
 
@@ -259,7 +263,13 @@ impl Sink for TerminalSink {
             _ => {}
         }
         let host_width = *self.host_width.lock().unwrap_or_else(PoisonError::into_inner);
-        let options = Options { paint: self.ui.paint(), verbosity: self.ui.verbosity(), diff: self.diff, host_width };
+        let options = Options {
+            paint: self.ui.paint(),
+            verbosity: self.ui.verbosity(),
+            diff: self.diff,
+            check: self.check,
+            host_width,
+        };
         let lines = lines(&event, &options);
         if !lines.is_empty() {
             self.ui.data(&lines.join("\n"));

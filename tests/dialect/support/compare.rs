@@ -85,6 +85,10 @@ fn pairs<'a>(left: &'a [Record], right: &'a [Record]) -> Vec<(Option<&'a Record>
     pairs
 }
 
+/// Properties of units that are lists of units.
+const DEPENDENCIES: [&str; 6] =
+    ["status.After", "status.Before", "status.Requires", "status.Wants", "status.Conflicts", "status.WantedBy"];
+
 /// Calls `tell` for each field that differs.
 fn values(path: &str, ansible: &Json, mms: &Json, tell: &mut impl FnMut(&str, String, String)) {
     let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -103,6 +107,15 @@ fn values(path: &str, ansible: &Json, mms: &Json, tell: &mut impl FnMut(&str, St
         (Json::Array(left), Json::Array(right)) if left.len() == right.len() => {
             for (index, (left, right)) in left.iter().zip(right).enumerate() {
                 values(&join(&index.to_string()), left, right, tell);
+            }
+        }
+        // systemd lists the units of a dependency in no order.
+        (Json::String(left), Json::String(right)) if DEPENDENCIES.iter().any(|name| path.ends_with(name)) => {
+            let (mut left, mut right): (Vec<_>, Vec<_>) = (left.split(' ').collect(), right.split(' ').collect());
+            left.sort_unstable();
+            right.sort_unstable();
+            if left != right {
+                tell(path, show(ansible), show(mms));
             }
         }
         // Python writes whole floats as `1.0`.

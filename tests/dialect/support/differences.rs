@@ -14,15 +14,18 @@ pub struct Exception {
     /// The module.
     #[serde(default = "everything")]
     pub module: String,
-    /// The name of the task.
-    #[serde(default = "everything")]
-    pub task: String,
+    /// The names of the tasks.
+    #[serde(default = "all_tasks")]
+    pub tasks: Vec<String>,
     /// Only for tasks that ended so.
     #[serde(default = "everything")]
     pub status: String,
     /// The field of the result (`ansible_facts.ansible_python.*`; that of an item of a loop is named as without the
     /// loop), or `status`, or `presence`.
     pub field: Option<String>,
+    /// Whether the field may be anywhere in the result, as results may hold results.
+    #[serde(default)]
+    pub anywhere: bool,
     /// A line of the snapshot, instead of a field.
     pub state: Option<String>,
     /// Why it is so.
@@ -33,12 +36,18 @@ fn everything() -> String {
     "*".to_owned()
 }
 
+fn all_tasks() -> Vec<String> {
+    vec![everything()]
+}
+
 impl Exception {
     fn covers(&self, playbook: &str, task: &Task<'_>, field: &str) -> bool {
-        self.field.as_deref().is_some_and(|pattern| matches(pattern, field))
+        let Some(pattern) = self.field.as_deref() else { return false };
+        let starts = field.match_indices('.').map(|(at, _)| at + 1).filter(|_| self.anywhere);
+        std::iter::once(0).chain(starts).any(|start| matches(pattern, &field[start..]))
             && matches(&self.playbook, playbook)
             && matches(&self.module, task.module)
-            && matches(&self.task, task.name)
+            && self.tasks.iter().any(|pattern| matches(pattern, task.name))
             && matches(&self.status, task.status)
     }
 }

@@ -135,7 +135,7 @@ fn place(text: &str, root: &Path) -> String {
     text.split(':').take(2).collect::<Vec<_>>().join(":")
 }
 
-/// `changed` and `failed` are always there; Ansible's callbacks do not see `failed` and `skipped`.
+/// `changed`, `failed` and `skipped` are always there; Ansible's callbacks do not see `failed` and `skipped`.
 fn result(json: &Json, status: &str) -> Json {
     let mut json = json.clone();
     if let Json::Object(fields) = &mut json {
@@ -157,7 +157,7 @@ fn result(json: &Json, status: &str) -> Json {
 }
 
 fn complete(fields: &mut Map<String, Json>) {
-    for field in ["changed", "failed"] {
+    for field in ["changed", "failed", "skipped"] {
         fields.entry(field).or_insert(Json::Bool(false));
     }
 }

@@ -12,6 +12,9 @@ class Web(http.server.BaseHTTPRequestHandler):
     server_version = "Dialect"
     sys_version = ""
 
+    def version_string(self):
+        return self.server_version
+
     def date_time_string(self, timestamp=None):
         return "Thu, 01 Jan 2026 00:00:00 GMT"
 
