@@ -14,7 +14,7 @@ PREPARE := tests/tools/prepare
 STEP = @printf '\n==> %s\n' '$(1)'
 # cargo-nextest is faster and shows more, but nobody has to have it.
 NEXTEST = $(shell command -v cargo-nextest)
-RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test)
+RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test) --no-fail-fast
 ONLY_IGNORED = $(if $(NEXTEST),--run-ignored ignored-only --no-tests pass,-- --ignored)
 
 .PHONY: help
