@@ -23,7 +23,7 @@ pub struct Options {
     pub host_width: usize,
 }
 
-/// What an event looks like. Texts are not masked yet.
+/// What an event looks like. Its texts are masked already: see [`super::mask`].
 pub fn lines(event: &Event, options: &Options) -> Vec<String> {
     match event {
         Event::PlayStarted { name, hosts, .. } => {
@@ -98,7 +98,7 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
         line.push_str(&format!(" [{}]", shortened(item)));
     }
     if !report.summary.is_empty() {
-        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", report.summary.join(", "))));
+        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", summary(report))));
     }
     let mut lines = vec![line];
     match report.status {
@@ -177,6 +177,11 @@ fn of_result(result: &Fields) -> String {
     serde_json::to_string_pretty(&json).unwrap_or_default()
 }
 
+/// What changed, each phrase cut to a readable length.
+fn summary(report: &Report) -> String {
+    report.summary.iter().map(|phrase| shortened_to(phrase, 100)).collect::<Vec<_>>().join(", ")
+}
+
 fn shortened(item: &str) -> String {
     shortened_to(item, 60)
 }
@@ -248,6 +253,7 @@ impl TerminalSink {
 
 impl Sink for TerminalSink {
     fn emit(&self, event: Event) {
+        let event = super::mask::event(event, self.ui.redactor());
         let progress = self.ui.progress();
         match &event {
             Event::PlayStarted { hosts, .. } if hosts.len() > 1 => {

@@ -22,7 +22,11 @@ fn project(sshd: &Sshd, key: &str) -> Project {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     project.write(
         "inventory/hosts.yml",
-        format!("all:\n  hosts:\n    lab:\n{}    gone:\n{}    here:\n      ansible_connection: local\n", host(sshd.port), host(free)),
+        format!(
+            "all:\n  hosts:\n    lab:\n{}    gone:\n{}    here:\n      ansible_connection: local\n",
+            host(sshd.port),
+            host(free)
+        ),
     );
     project.write(
         "playbooks/touch.yml",
@@ -74,7 +78,9 @@ fn a_refused_login() {
 fn an_unreachable_host() {
     let Some(sshd) = Sshd::start("") else { return };
     let project = project(&sshd, "user");
-    let play = |hosts: &str, task: &str| format!("- hosts: {hosts}\n  gather_facts: false\n  tasks:\n    - name: Work\n      {task}\n");
+    let play = |hosts: &str, task: &str| {
+        format!("- hosts: {hosts}\n  gather_facts: false\n  tasks:\n    - name: Work\n      {task}\n")
+    };
     project.write("playbooks/gone.yml", play("gone", "command: \"true\""));
     snapshot("unreachable", &sshd, &project, &["run", "playbooks/gone.yml"], 3);
     project.write("playbooks/some.yml", play("all", "command: \"true\""));
@@ -96,12 +102,8 @@ fn an_interrupted_run() {
         "playbooks/long.yml",
         format!("- hosts: lab\n  gather_facts: false\n  tasks:\n    - name: First\n      command: echo\n    - name: Long\n      shell: echo started >started; sleep {mark}; true\n      args: {{chdir: \"{{{{ playbook_dir }}}}\"}}\n    - name: Never\n      file: {{path: \"{{{{ playbook_dir }}}}/../touched\", state: touch}}\n"),
     );
-    let mut child = project
-        .command(&["run", "playbooks/long.yml"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        project.command(&["run", "playbooks/long.yml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let until = |what: &dyn Fn() -> bool| {
         let start = Instant::now();
         while !what() && start.elapsed() < Duration::from_secs(30) {
