@@ -150,6 +150,9 @@ fn of_failure(task: &TaskLabel, report: &Report, paint: Paint) -> Vec<String> {
     let place = report.place.as_ref().map(|span| format!(" ({span})"));
     let shown = place.and_then(|place| msg.strip_suffix(&place)).unwrap_or(&msg);
     lines.extend(shown.lines().map(|line| format!("  {line}")));
+    if report.result.contains_key("censored") {
+        lines.push("  its result is hidden by `no_log: true`".to_owned());
+    }
     if let Some(rc) = report.result.get("rc") {
         lines.push(format!("  exit status {rc}"));
     }

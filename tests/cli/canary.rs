@@ -101,11 +101,11 @@ const PLAYBOOK: &str = r##"
       file: {path: "{{ out }}/x", state: "{{ vault_odd }}"}
       ignore_errors: true
     - name: Not shown at all
-      command: "echo hidden-by-no-log-canary {{ vault_odd }}"
+      command: "echo hidden-by-no-log-canary {{ vault_odd | quote }}"
       no_log: true
     - name: Not shown in a loop
       command: "echo {{ item }}"
-      loop: ["hidden-by-no-log-canary", "{{ vault_odd }}"]
+      loop: ["hidden-by-no-log-canary", "{{ vault_odd | quote }}"]
       no_log: true
     - name: Not shown when it fails
       shell: "echo hidden-by-no-log-canary >&2; exit 1"
@@ -289,7 +289,7 @@ fn no_output_shows_a_secret() {
         }
     }
     // The secrets did arrive, and whole.
-    assert_eq!(project.read("out/stdin"), SECRETS[0].1);
+    assert_eq!(project.read("out/stdin").trim_end(), SECRETS[0].1);
     assert!(project.read("out/templated").contains(SECRETS[0].1));
     assert!(project.read("out/rotated").contains(SECRETS[4].1));
     assert_eq!(project.read("out/whole.txt"), "whole-file-canary\n");
