@@ -24,7 +24,8 @@ fn shells(scratch: &Path) -> Vec<(String, Runner)> {
     let mut shells = vec![];
     for shell in ["/bin/sh", "/bin/bash"] {
         if Path::new(shell).exists() {
-            let runner = Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone() };
+            let runner =
+                Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone(), meanwhile: None };
             shells.push((shell.to_owned(), runner));
         }
     }
@@ -39,8 +40,10 @@ fn shells(scratch: &Path) -> Vec<(String, Runner)> {
             std::os::unix::fs::symlink(busybox, applets.join(applet)).unwrap();
         }
         let shell = vec![busybox.to_owned(), "sh".to_owned()];
-        shells
-            .push(("busybox".to_owned(), Runner { shell, path: applets.display().to_string(), files: files.clone() }));
+        shells.push((
+            "busybox".to_owned(),
+            Runner { shell, path: applets.display().to_string(), files: files.clone(), meanwhile: None },
+        ));
         break;
     }
     shells
@@ -141,4 +144,28 @@ fn stories_are_true() {
             scope.spawn(|| tell(file));
         }
     });
+}
+
+#[test]
+fn a_file_that_moved_since_the_probe_is_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, runner) in shells(scratch.path()) {
+        let file = scratch.path().join("f");
+        let path = file.display().to_string();
+        for (before, module, args) in [
+            (Some("old\n"), "lineinfile", serde_json::json!({"path": path, "line": "x"})),
+            (Some("old\n"), "copy", serde_json::json!({"dest": path, "content": "x"})),
+            (None, "copy", serde_json::json!({"dest": path, "content": "x"})),
+        ] {
+            let _ = std::fs::remove_file(&file);
+            if let Some(before) = before {
+                std::fs::write(&file, before).unwrap();
+            }
+            let meanwhile = Some(format!("echo theirs >'{path}'"));
+            let runner = Runner { meanwhile, ..runner.clone() };
+            let failure = runner.run(module, &args, false).expect_err(&name);
+            assert!(failure.msg.contains("changed by somebody else"), "{name} {module}: {}", failure.msg);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs\n", "{name} {module}");
+        }
+    }
 }

@@ -41,14 +41,20 @@ impl Engine {
                 let value = self.value(terms, scope).await?;
                 let list =
                     matches!(value.kind(), minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable);
-                let value = if list { value } else { Value::from(vec![value]) };
-                let locals = [("mms_loop_lookup", Value::from(lookup.as_str())), ("mms_loop_terms", value)];
-                let scope = scope.with_locals(
-                    locals.map(|(name, value)| (name.to_owned(), Raw::Value(value))).into_iter().collect(),
-                );
-                let dynamic = Self::dynamic(&scope);
-                let call =
-                    || self.parts.templar.expression("query(mms_loop_lookup, *mms_loop_terms)", &terms.span, &dynamic);
+                if unknown_inside(&value).is_some() {
+                    return Ok(None);
+                }
+                let terms_list: Vec<Value> = match value.try_iter() {
+                    Ok(items) if list => items.collect(),
+                    _ => vec![value],
+                };
+                let dynamic = Self::dynamic(scope);
+                let call = || {
+                    self.parts
+                        .templar
+                        .lookup(lookup, terms_list.clone(), &dynamic)
+                        .map_err(|error| error.at(&terms.span))
+                };
                 (self.evaluate(call).await?, &terms.span)
             }
         };
@@ -139,6 +145,7 @@ impl Engine {
         };
         if items.is_empty() {
             let mut done = Done::skipped("No items in the list", None);
+            done.fields.shift_remove("skip_reason");
             done.fields.insert("skipped_reason".into(), Value::from("No items in the list"));
             done.fields.insert("results".into(), Value::from(Vec::<Value>::new()));
             ended.done = done;
@@ -156,6 +163,13 @@ impl Engine {
             let item = items.get(index).cloned().unwrap_or_default();
             done.fields.insert(name.to_owned(), item.clone());
             done.fields.insert("ansible_loop_var".into(), Value::from(name));
+            if let Some(index_var) = &task.loop_control.index_var {
+                done.fields.insert(index_var.clone(), Value::from(index));
+                done.fields.insert("ansible_index_var".into(), Value::from(index_var.as_str()));
+            }
+            if task.loop_control.extended {
+                done.fields.insert("ansible_loop".into(), extended(&items, index));
+            }
             let shown = match &task.loop_control.label {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
@@ -227,10 +241,10 @@ impl Engine {
             return Ok(Done::new(Status::Ok, Fields::new()));
         }
         let site = self.site(Around::Task(task), scope, host, play).await?;
-        let attempts = if task.until.is_empty() {
+        // `retries` alone means until it does not fail; `until` alone means three.
+        let attempts = if task.until.is_empty() && task.retries.is_none() {
             1
         } else {
-            // A negative or missing number of retries means Ansible's default.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -250,22 +264,29 @@ impl Engine {
                 Err(Trouble::Failure(failure)) => Done::failed(failure),
                 Err(other) => return Err(other),
             };
+            if attempts > 1 {
+                // `changed_when` and `failed_when` may ask for it.
+                done.fields.insert("attempts".into(), Value::from(attempt));
+            }
             self.judge(task, scope, &mut done).await?;
-            if until.is_empty() || done.status == Status::Unknown || done.status == Status::Skipped {
+            if attempts == 1 || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
-            done.fields.insert("attempts".into(), Value::from(attempt));
-            let verdict = self.conditions(&until, &register_in(task, scope, &done)).await?;
-            if matches!(verdict, Verdict::Yes) {
+            let enough = if until.is_empty() {
+                done.status != Status::Failed
+            } else {
+                matches!(self.conditions(&until, &register_in(task, scope, &done)).await?, Verdict::Yes)
+            };
+            if enough {
                 return Ok(done);
             }
             if attempt >= attempts || site.check {
+                // Ansible counts the retries here, not the attempts.
+                done.fields.insert("attempts".into(), Value::from(attempts - 1));
                 if done.status != Status::Failed {
                     done.status = Status::Failed;
                     done.fields.insert("failed".into(), Value::from(true));
-                    done.fields
-                        .entry("msg".into())
-                        .or_insert_with(|| Value::from("the condition of `until` was never true"));
+                    done.hints.push("the condition of `until` was never true".to_owned());
                 }
                 return Ok(done);
             }
@@ -357,30 +378,28 @@ impl Engine {
     /// `changed_when` and `failed_when`.
     async fn judge(&self, task: &Task, scope: &TaskScope, done: &mut Done) -> Result<(), Trouble> {
         if matches!(done.status, Status::Skipped | Status::Unknown) {
-            // A command that changes nothing by its own word: only its result is unknown.
-            if done.status == Status::Unknown
-                && let Some(conditions) = &task.changed_when
-            {
-                let conditions: Vec<_> = conditions.iter().collect();
-                if let Ok(Verdict::No(_)) = self.conditions(&conditions, &register_in(task, scope, done)).await {
-                    done.status = Status::Ok;
-                }
-            }
             return Ok(());
         }
-        if let Some(conditions) = &task.changed_when
-            && done.status != Status::Failed
-        {
+        let failed = done.status == Status::Failed;
+        if let Some(conditions) = &task.changed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => done.status = Status::Changed,
-                Verdict::No(_) => done.status = Status::Ok,
-                Verdict::Unknown(why) => *done = Done::unknown(why),
+            let status = match self.conditions(&conditions, &scope).await? {
+                Verdict::Yes => Status::Changed,
+                Verdict::No(_) => Status::Ok,
+                Verdict::Unknown(why) => {
+                    *done = Done::unknown(why);
+                    return Ok(());
+                }
+            };
+            done.fields.insert("changed".into(), Value::from(status == Status::Changed));
+            if !failed {
+                done.status = status;
             }
-            if done.status != Status::Unknown {
-                done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
-            }
+        }
+        // In a plan nothing has failed yet.
+        if done.unknown.is_some() {
+            return Ok(());
         }
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();

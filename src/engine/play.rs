@@ -53,10 +53,11 @@ impl Engine {
             self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
             return Ok(());
         }
+        let names = self.ordered(play, names)?;
         let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
         for host in &hosts {
             host.enter_play();
-            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root));
+            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root), self.facts_request(play)?);
         }
         for batch in self.batches(play, &hosts)? {
             let batch = Batch {
@@ -131,6 +132,46 @@ impl Engine {
             message: error.message,
             hints: error.hints,
         });
+    }
+
+    /// The hosts in the play's `order`.
+    fn ordered(&self, play: &Play, mut names: Vec<String>) -> Result<Vec<String>> {
+        let Some(node) = &play.order else { return Ok(names) };
+        match self.play_text(node, play)?.as_str() {
+            "inventory" => {}
+            "reverse_inventory" => names.reverse(),
+            "sorted" => names.sort(),
+            "reverse_sorted" => {
+                names.sort();
+                names.reverse();
+            }
+            "shuffle" => rand::seq::SliceRandom::shuffle(names.as_mut_slice(), &mut rand::rng()),
+            other => {
+                return Err(Error::user(format!("`{other}` is not an order of hosts"))
+                    .at(&node.span)
+                    .hint("inventory, reverse_inventory, sorted, reverse_sorted or shuffle"));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Which facts the play wants.
+    fn facts_request(&self, play: &Play) -> Result<crate::facts::Request> {
+        let mut request = crate::facts::Request::default();
+        if !play.gather_subset.is_empty() {
+            let subset =
+                play.gather_subset.iter().map(|node| self.play_text(node, play)).collect::<Result<Vec<_>>>()?;
+            request.subset =
+                subset.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
+        }
+        if let Some(node) = &play.gather_timeout {
+            let text = self.play_text(node, play)?;
+            request.timeout = text
+                .trim()
+                .parse()
+                .map_err(|_| Error::user(format!("`{text}` is not a number of seconds")).at(&node.span))?;
+        }
+        Ok(request)
     }
 
     /// Text of the play that may use extra variables and the play's own.
@@ -235,7 +276,7 @@ impl Engine {
                 self.site(Around::Parent(&parent), &scope, host, &quiet).await?
             }
         };
-        let probe = crate::facts::probe(&crate::facts::Request::default())?;
+        let probe = crate::facts::probe(&host.facts_request())?;
         let answer = self.probe(&site, &probe).await?;
         let facts = crate::facts::parse(&answer)?;
         host.vars.add_facts(facts, true);

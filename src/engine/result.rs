@@ -57,7 +57,17 @@ impl Done {
         }
         fields.insert("failed".into(), Value::from(true));
         fields.entry("changed".into()).or_insert_with(|| Value::from(false));
-        Self { hints: failure.hints, place: failure.place, secret: failure.secret, ..Self::new(Status::Failed, fields) }
+        Self {
+            status: Status::Failed,
+            fields,
+            summary: vec![],
+            diff: vec![],
+            hints: failure.hints,
+            unknown: None,
+            looped: false,
+            place: failure.place,
+            secret: failure.secret,
+        }
     }
 
     /// Not run, and why.

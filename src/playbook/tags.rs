@@ -13,7 +13,7 @@ impl TagFilter {
     /// Whether a task with these tags is to be run.
     pub fn selects(&self, tags: &[String]) -> bool {
         let has = |tag: &str| tags.iter().any(|own| own == tag);
-        let tagged = !tags.is_empty() && !(tags.len() == 1 && has("untagged"));
+        let tagged = tags.iter().any(|tag| tag != "untagged");
         let matches = |wanted: &[String]| {
             wanted.iter().any(|tag| match tag.as_str() {
                 "tagged" => tagged,

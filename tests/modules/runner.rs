@@ -72,6 +72,7 @@ impl Done {
 }
 
 /// Runs tasks with a shell of this machine.
+#[derive(Clone)]
 pub struct Runner {
     /// The shell's command line.
     pub shell: Vec<String>,
@@ -79,6 +80,8 @@ pub struct Runner {
     pub path: String,
     /// Where local files are.
     pub files: PathBuf,
+    /// A script that somebody else runs between a plan and its steps.
+    pub meanwhile: Option<String>,
 }
 
 impl Runner {
@@ -124,6 +127,9 @@ impl Runner {
         };
         if check {
             return Ok(done(true, false, change.result.clone(), &change));
+        }
+        if let Some(script) = &self.meanwhile {
+            assert!(self.script(script, None).ok());
         }
         let mut applied = vec![];
         for step in &change.steps {

@@ -161,7 +161,7 @@ async fn pull_all(remote: &Remote<'_>, images: &BTreeSet<String>) -> Result<BTre
     let pulled: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("@pulled ")).collect();
     let why = |image: &str| {
         let own = |line: &str| line.strip_prefix(image)?.strip_prefix(": ").map(str::to_owned);
-        text.lines().filter_map(own).last().unwrap_or_else(|| "it ended without a message".to_owned())
+        text.lines().rev().find_map(own).unwrap_or_else(|| "it ended without a message".to_owned())
     };
     let lost = images.iter().filter(|image| !pulled.contains(image.as_str()));
     Ok(lost.map(|image| (image.clone(), why(image))).collect())
