@@ -50,11 +50,19 @@ impl Engine {
     /// A block with `rescue` or `always`.
     async fn run_guarded(&self, batch: &Batch, block: &Block, hosts: &[Arc<Host>], outer: &Vars) -> Result<()> {
         let inside: Vec<Arc<Host>> = hosts.iter().filter(|host| host.is_active()).cloned().collect();
-        self.run_list(batch, &block.items, &inside, outer, &Rest::NONE).await?;
-        if !block.rescue.is_empty() {
+        let rescued = !block.rescue.is_empty();
+        inside.iter().filter(|_| rescued).for_each(|host| host.guard(true));
+        let outcome = self.run_list(batch, &block.items, &inside, outer, &Rest::NONE).await;
+        inside.iter().filter(|_| rescued).for_each(|host| host.guard(false));
+        outcome?;
+        if rescued {
             let mut failed = vec![];
             for host in &inside {
                 if let Health::Failed { task, result } = host.health() {
+                    // Another host's failure has put an end to this one, without a failure of its own to count.
+                    if !task.is_empty() {
+                        host.count(Status::Rescued);
+                    }
                     host.vars.set("ansible_failed_result", from_fields(&result));
                     let named = Fields::from_iter([("name".to_owned(), Value::from(task))]);
                     host.vars.set("ansible_failed_task", from_fields(&named));
@@ -63,9 +71,6 @@ impl Engine {
                 }
             }
             self.run_list(batch, &block.rescue, &failed, outer, &Rest::NONE).await?;
-            for host in failed.iter().filter(|host| host.is_active()) {
-                host.count(Status::Rescued);
-            }
         }
         if !block.always.is_empty() {
             // `always` runs on failed hosts, too; they stay failed afterwards.

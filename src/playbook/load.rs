@@ -167,6 +167,7 @@ impl Loader {
             gather_facts: map.get("gather_facts").cloned(),
             vars_files: as_nodes(map.get("vars_files")),
             serial: as_nodes(map.get("serial")),
+            order: map.get("order").filter(|node| !node.is_null()).cloned(),
             max_fail_percentage: map.get("max_fail_percentage").cloned(),
             force_handlers: map.get("force_handlers").cloned(),
             root,

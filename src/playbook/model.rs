@@ -34,6 +34,8 @@ pub struct Play {
     pub vars_files: Vec<Node>,
     /// `serial:`, one or more batch sizes.
     pub serial: Vec<Node>,
+    /// `order:` of the hosts.
+    pub order: Option<Node>,
     /// `max_fail_percentage:`.
     pub max_fail_percentage: Option<Node>,
     /// `force_handlers:`.
