@@ -66,6 +66,7 @@ impl Engine {
         let wanted = args.int("verbosity").unwrap_or(0);
         if i64::from(self.parts.world.options.verbosity) < wanted {
             let mut done = Done::skipped("Verbosity threshold not met.", None);
+            done.fields.shift_remove("skip_reason");
             done.fields.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
             return Ok(done);
         }
@@ -79,7 +80,13 @@ impl Engine {
             }
             fields.insert(name, value);
         } else {
-            fields.insert("msg".into(), args.get("msg").cloned().unwrap_or_else(|| Value::from("Hello world!")));
+            // An argument that is null counts as not given elsewhere; here null is shown.
+            let msg = match (args.get("msg"), task.arguments.get("msg")) {
+                (Some(msg), _) => Some(msg.clone()),
+                (None, Some(node)) => Some(self.value(node, scope).await?).filter(Value::is_none),
+                (None, None) => None,
+            };
+            fields.insert("msg".into(), msg.unwrap_or_else(|| Value::from("Hello world!")));
         }
         let text = match fields.first() {
             Some((name, value)) if name != "msg" => format!("{name}: {}", pretty(value)),

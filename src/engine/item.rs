@@ -130,7 +130,7 @@ impl Engine {
         let items = match self.loop_items(looping, scope).await {
             Ok(Some(items)) => items,
             Ok(None) => {
-                ended.done = Done::unknown("the items of its loop are known only after a change");
+                ended.done = Done::unknown("the items of its loop are not known yet");
                 return;
             }
             Err(trouble) => {
@@ -145,6 +145,7 @@ impl Engine {
         };
         if items.is_empty() {
             let mut done = Done::skipped("No items in the list", None);
+            done.fields.shift_remove("skip_reason");
             done.fields.insert("skipped_reason".into(), Value::from("No items in the list"));
             done.fields.insert("results".into(), Value::from(Vec::<Value>::new()));
             ended.done = done;
@@ -162,15 +163,26 @@ impl Engine {
             let item = items.get(index).cloned().unwrap_or_default();
             done.fields.insert(name.to_owned(), item.clone());
             done.fields.insert("ansible_loop_var".into(), Value::from(name));
+            if let Some(index_var) = &task.loop_control.index_var {
+                done.fields.insert(index_var.clone(), Value::from(index));
+                done.fields.insert("ansible_index_var".into(), Value::from(index_var.as_str()));
+            }
+            if task.loop_control.extended {
+                done.fields.insert("ansible_loop".into(), extended(&items, index));
+            }
             let shown = match &task.loop_control.label {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
             };
+            let mut report = done.report(started.elapsed(), label.no_log);
+            if report.status == Status::Failed && host.is_guarded() {
+                report.status = Status::Rescued;
+            }
             self.parts.sink.emit(Event::ItemFinished {
                 task: Arc::clone(label),
                 host: host.name().to_owned(),
                 item: if label.no_log { "hidden by no_log".to_owned() } else { shown },
-                report: done.report(started.elapsed(), label.no_log),
+                report,
             });
             let stop = if task.loop_control.break_when.is_empty() {
                 false
@@ -220,7 +232,7 @@ impl Engine {
             Verdict::Yes => {}
             Verdict::No(condition) => return Ok(Done::skipped("Conditional result was False", Some(condition))),
             Verdict::Unknown(why) => {
-                return Ok(Done::unknown(format!("its condition is known only after a change: {why}")));
+                return Ok(Done::unknown(format!("its condition is not known yet: {why}")));
             }
         }
         if super::include::is_include(task) {
@@ -229,10 +241,10 @@ impl Engine {
             return Ok(Done::new(Status::Ok, Fields::new()));
         }
         let site = self.site(Around::Task(task), scope, host, play).await?;
-        let attempts = if task.until.is_empty() {
+        // `retries` alone means until it does not fail; `until` alone means three.
+        let attempts = if task.until.is_empty() && task.retries.is_none() {
             1
         } else {
-            // A negative or missing number of retries means Ansible's default.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -252,22 +264,29 @@ impl Engine {
                 Err(Trouble::Failure(failure)) => Done::failed(failure),
                 Err(other) => return Err(other),
             };
+            if attempts > 1 {
+                // `changed_when` and `failed_when` may ask for it.
+                done.fields.insert("attempts".into(), Value::from(attempt));
+            }
             self.judge(task, scope, &mut done).await?;
-            if until.is_empty() || done.unknown.is_some() || done.status == Status::Skipped {
+            if attempts == 1 || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
-            done.fields.insert("attempts".into(), Value::from(attempt));
-            let verdict = self.conditions(&until, &register_in(task, scope, &done)).await?;
-            if matches!(verdict, Verdict::Yes) {
+            let enough = if until.is_empty() {
+                done.status != Status::Failed
+            } else {
+                matches!(self.conditions(&until, &register_in(task, scope, &done)).await?, Verdict::Yes)
+            };
+            if enough {
                 return Ok(done);
             }
             if attempt >= attempts || site.check {
+                // Ansible counts the retries here, not the attempts.
+                done.fields.insert("attempts".into(), Value::from(attempts - 1));
                 if done.status != Status::Failed {
                     done.status = Status::Failed;
                     done.fields.insert("failed".into(), Value::from(true));
-                    done.fields
-                        .entry("msg".into())
-                        .or_insert_with(|| Value::from("the condition of `until` was never true"));
+                    done.hints.push("the condition of `until` was never true".to_owned());
                 }
                 return Ok(done);
             }
@@ -287,7 +306,7 @@ impl Engine {
     ) -> Result<Done, Trouble> {
         let args = self.arguments(task, scope).await?;
         if let Some(why) = args.fields().values().find_map(unknown_inside) {
-            return Ok(Done::unknown(format!("an argument is known only after a change: {why}")));
+            return Ok(Done::unknown(format!("an argument is not known yet: {why}")));
         }
         if let Kind::Engine = task.module.kind {
             return self.run_builtin(task, site, play, scope, &args).await;

@@ -90,11 +90,15 @@ impl Arguments {
                         && known(key)
                     {
                         self.set(key, &node.span, part(value));
-                        rest.replace_range(word.range.clone(), "");
+                        let start = rest[..word.range.start].trim_end_matches(' ').len();
+                        let end = word.range.end;
+                        // The end of the text goes with its last word.
+                        let end = if rest[end..].trim().is_empty() { rest.len() } else { end };
+                        rest.replace_range(start..end, "");
                     }
                 }
                 self.entries.reverse();
-                self.set(name, &node.span, part(rest.trim().to_owned()));
+                self.set(name, &node.span, part(rest.trim_start().to_owned()));
             }
             FreeForm::KeyValue | FreeForm::Any => {
                 let Some(words) = parse_words(text) else {

@@ -43,6 +43,9 @@ fn of_report(kind: &str, task: &TaskLabel, host: &str, item: Option<&String>, re
         if let Some(item) = item {
             object.insert("item".into(), Json::from(item.as_str()));
         }
+        if let Some(place) = &report.place {
+            object.insert("place".into(), Json::from(place.to_string()));
+        }
         if !report.hints.is_empty() {
             object.insert("hints".into(), json!(report.hints));
         }

@@ -291,7 +291,14 @@ fn no_program(errno: &str, fields: Fields) -> Failure {
         "13" => "the program is there but the task's user cannot execute it",
         _ => "there is no such program on the target: install it, or name it by its whole path",
     });
-    failure.fields.extend(fields.get_key_value("cmd").map(|(name, value)| (name.clone(), value.clone())));
+    // Ansible names it as text here, even when it was given as words.
+    let command = fields.get("cmd").map(|cmd| match cmd.as_str() {
+        Some(text) => text.to_owned(),
+        None => sh::join(
+            cmd.try_iter().map(|words| words.map(|word| word.to_string()).collect()).unwrap_or_else(|_| vec![]),
+        ),
+    });
+    failure.fields.extend(command.map(|command| ("cmd".to_owned(), command.into())));
     failure.fields.insert("rc".into(), errno.parse::<i64>().unwrap_or(2).into());
     output::set_text(&mut failure.fields, "stdout", "");
     output::set_text(&mut failure.fields, "stderr", "");

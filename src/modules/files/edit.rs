@@ -91,8 +91,9 @@ pub fn write_back(cx: &Context<'_>, args: &Args, state: &FileState, edit: Edit, 
 pub fn finish(change: &Change, applied: &[crate::connection::Answer], backup_key: &str) -> Result<Fields, Failure> {
     let mut all = result::finish(change, applied).map_err(|mut failure| {
         if failure.msg == "failed to validate" {
-            let stderr = failure.fields.get("stderr").cloned().unwrap_or_default();
-            failure.msg = format!("failed to validate: {stderr}");
+            let field = |name: &str| failure.fields.get(name).cloned().unwrap_or_default();
+            failure.msg = format!("failed to validate: rc:{} error:{}", field("exit_status"), field("stderr"));
+            failure.fields.clear();
         }
         failure
     })?;

@@ -234,11 +234,15 @@ impl Task<'_> {
     /// Sets the attributes and times of something that exists, beside the steps that a module has already.
     fn adjust(&self, key: &str, wanted: &str, mut fields: Fields, steps: Vec<Step>) -> Result<Next, Failure> {
         let state = &self.state;
-        let plan = self.attrs().plan(state, state.lstat.as_ref(), New::default())?;
         if !key.is_empty() {
             fields.insert(key.to_owned(), state.path.as_str().into());
         }
         result::add_path_info(&mut fields, state);
+        let plan = self.attrs().plan(state, state.lstat.as_ref(), New::default()).map_err(|mut failure| {
+            failure.fields.insert("path".into(), state.path.as_str().into());
+            result::add_path_info(&mut failure.fields, state);
+            failure
+        })?;
         if plan.is_empty() && self.times.is_empty() && steps.is_empty() {
             return Ok(Next::Ok(fields));
         }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sha1::Digest as _;
+
 use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
 use crate::modules::support::write::{Write, attributes_step};
@@ -68,7 +70,10 @@ impl Put {
                 .field("checksum", self.sum.as_str())
                 .field("expected_checksum", wanted));
         }
-        self.plan_at(cx, args, &state, seen.get(1), into)
+        self.plan_at(cx, args, &state, seen.get(1), into).map_err(|failure| match self.content {
+            Content::Remote(_) => failure,
+            _ => failure.field("checksum", self.sum.as_str()),
+        })
     }
 
     fn plan_at(
@@ -108,8 +113,9 @@ impl Put {
             let state = if self.follow { state.followed() } else { state.clone() };
             return unchanged(&state, &attrs, fields);
         }
-        let existing = if replaces_link { None } else { state.stat.as_ref() };
+        let existing = state.stat.as_ref();
         let plan = attrs.plan(state, existing, New::file(state.umask))?;
+        fields.extend(self.md5()?.map(|sum| ("md5sum".to_owned(), sum.into())));
         let mut change = Change { result: fields, ..Change::default() };
         change.summary.push(if state.exists() { "content" } else { "created" }.to_owned());
         change.summary.extend(plan.summary.iter().cloned());
@@ -159,6 +165,15 @@ impl Put {
         }
         change.result.insert("state".into(), "file".into());
         Ok(Next::Change(change))
+    }
+
+    /// The MD5 that Ansible reports for what it has written; not known of a file on the target.
+    fn md5(&self) -> Result<Option<String>, Failure> {
+        Ok(match &self.content {
+            Content::Bytes(bytes) => Some(text::hex(&md5::Md5::digest(bytes))),
+            Content::Local(path) => Some(digest_of_local::<md5::Md5>(path)?),
+            Content::Remote(_) => None,
+        })
     }
 
     fn size(&self) -> Value {
@@ -218,16 +233,23 @@ pub fn make_directories(at: &str, attributes: &str) -> String {
 
 /// The result after the steps.
 pub fn finish(change: &Change, applied: &[Answer]) -> Result<Fields, Failure> {
-    result::finish(change, applied)
+    result::finish(change, applied).map_err(|mut failure| {
+        failure.fields.extend(change.result.get("checksum").map(|sum| ("checksum".to_owned(), sum.clone())));
+        failure
+    })
 }
 
-/// The SHA-1 of a large local file, read in pieces.
+/// The SHA-1 of a large local file.
 pub fn sum_of_local(path: &std::path::Path) -> Result<String, Failure> {
-    use sha1::Digest as _;
+    digest_of_local::<sha1::Sha1>(path)
+}
+
+/// The digest of a large local file, read in pieces.
+fn digest_of_local<D: sha1::Digest>(path: &std::path::Path) -> Result<String, Failure> {
     use std::io::Read as _;
     let broken = |error: std::io::Error| Failure::new(format!("cannot read `{}`: {error}", path.display()));
     let mut file = std::fs::File::open(path).map_err(broken)?;
-    let mut hasher = sha1::Sha1::new();
+    let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
         let count = file.read(&mut buffer).map_err(broken)?;

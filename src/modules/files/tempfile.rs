@@ -1,7 +1,8 @@
 //! `ansible.builtin.tempfile`: a new temporary file or directory.
 
 use crate::connection::Answer;
-use crate::modules::support::{path, result};
+use crate::modules::support::stat::PRELUDE;
+use crate::modules::support::{FileState, path, result};
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Step, Type};
 use crate::sh;
 use crate::value::{Fields, unknown};
@@ -48,7 +49,7 @@ impl StateModule for Tempfile {
                 "ln -- \"$t\" \"$n\" && rm -f -- \"$t\" && t=$n || exit 1\n"
             });
         }
-        script.push_str("printf '%s\\n' \"$t\"\n");
+        script.push_str(&format!("{PRELUDE}p=$t; d=\nmms_look\nprintf '\\0'\n"));
         let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
         let later = unknown("the temporary file is not made yet");
         Ok(Next::Change(Change {
@@ -62,17 +63,16 @@ impl StateModule for Tempfile {
     fn finish(
         &self,
         _cx: &Context<'_>,
-        args: &Args,
+        _args: &Args,
         _change: &Change,
         _seen: &[Answer],
         applied: &[Answer],
     ) -> Result<Fields, Failure> {
         let Some(answer) = applied.last() else { return Ok(Fields::new()) };
         result::check(answer)?;
-        let made = answer.stdout_text().trim_end_matches('\n').to_owned();
-        let mut fields = Fields::from([("path".to_owned(), made.into())]);
-        fields.insert("state".into(), args.text("state").into());
-        fields.insert("mode".into(), if args.text("state") == "file" { "0600" } else { "0700" }.into());
+        let made = FileState::parse(answer)?;
+        let mut fields = Fields::from([("path".to_owned(), made.path.as_str().into())]);
+        result::add_path_info(&mut fields, &made);
         Ok(fields)
     }
 }

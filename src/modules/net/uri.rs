@@ -253,6 +253,10 @@ fn content(args: &Args, response: &Response, expected: bool, fields: &mut Fields
     let json = matches!(kind.rsplit_once('+').map_or(kind, |(_, suffix)| suffix), "json" | "javascript");
     let wanted = args.bool("return_content");
     if !(json || wanted || !expected) {
+        if !response.is_success() {
+            // What Ansible has read of an answer that it expected but that is an error for its client.
+            fields.insert("body".into(), String::from_utf8_lossy(&response.body).as_ref().into());
+        }
         return None;
     }
     let latin = response

@@ -51,13 +51,24 @@ pub fn check(answer: &Answer) -> Result<(), Failure> {
     let said = said.trim();
     match answer.rc {
         0 => Ok(()),
-        INVALID => Err(Failure::of_answer("failed to validate", answer).field("exit_status", answer.rc)),
+        INVALID => Err(refused(answer)),
         MOVED => Err(Failure::of_answer(said, answer).hint("run it again to see what would change now")),
         _ => {
             let msg = said.lines().last().unwrap_or("a command failed without saying why");
             Err(Failure::of_answer(msg, answer))
         }
     }
+}
+
+/// The `validate` command refused: its own exit status and output.
+fn refused(answer: &Answer) -> Failure {
+    let text = answer.stdout_text();
+    let (status, stdout) = text.split_once('\0').unwrap_or(("1", &*text));
+    let own = Answer { rc: status.parse().unwrap_or(1), stdout: stdout.as_bytes().to_vec(), ..answer.clone() };
+    let mut failure = Failure::of_answer("failed to validate", &own).field("exit_status", own.rc);
+    failure.fields.shift_remove("rc");
+    failure.fields.insert("stderr".into(), answer.stderr_text().as_ref().into());
+    failure
 }
 
 /// A diff of attributes: the path and what differs, as JSON with sorted keys, as Ansible prints it.

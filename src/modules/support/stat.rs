@@ -106,6 +106,8 @@ mms_look() {
     if [ -e "$p" ]; then
       s=$(stat -Lc "$f" -- "$p")
       printf 'real=%s\0' "$(readlink -f -- "$p")"
+    else
+      printf 'umask=%s\0' "$(umask)"
     fi
   elif [ -e "$p" ]; then
     s=$(stat -c "$f" -- "$p")
@@ -291,7 +293,7 @@ pub struct FileState {
     pub content: Option<Vec<u8>>,
     /// When there is nothing: whether its directory exists.
     pub parent: bool,
-    /// When there is nothing: the umask.
+    /// When there is nothing, or a link to nothing: the umask.
     pub umask: u32,
     /// The owner that was asked for.
     pub owner: Lookup,

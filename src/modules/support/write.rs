@@ -58,8 +58,8 @@ impl<'a> Write<'a> {
     /// there afterwards.
     pub fn script(&self, fill: &str) -> Result<String, Failure> {
         let target = if self.follow { self.before.real_path() } else { &self.before.path };
-        let existing = if self.follow { self.before.stat.as_ref() } else { self.before.lstat.as_ref() };
-        let existing = existing.filter(|_| self.follow || !self.before.is_link());
+        // A file that replaces a link is like the one that the link led to.
+        let existing = self.before.stat.as_ref();
         let mut script = format!(
             "{PRELUDE}p={}; d={}\n{}",
             sh::quote(&plain(target)),
@@ -73,7 +73,9 @@ impl<'a> Write<'a> {
         script.push_str("t=$(mktemp \"$d/.mms.XXXXXX\") || exit 1\ntrap 'rm -f -- \"$t\"' EXIT\n");
         script.push_str(&format!("{fill} || exit 1\n"));
         if let Some(command) = self.validate {
-            script.push_str(&format!("{} >&2 || exit {INVALID}\n", validation(command)?));
+            // What it ended with and wrote, for `result::check`.
+            let refused = format!("{{ printf '%s\\0%s' \"$?\" \"$o\"; exit {INVALID}; }}");
+            script.push_str(&format!("o=$({}) || {refused}\n", validation(command)?));
         }
         if self.backup && existing.is_some() {
             script.push_str("b=$p.$$.$(date +%Y-%m-%d@%H:%M:%S~); cp -p -- \"$p\" \"$b\" || exit 1\n");

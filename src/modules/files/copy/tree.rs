@@ -193,7 +193,7 @@ impl Work {
             script.push_str(&format!(
                 "d={}; [ -d \"$d\" ] || d={}\nwhile [ ! -d \"$d\" ]; do d=$(dirname -- \"$d\"); done\n\
                  t=$(umask 077; mktemp -d \"$d/.mms.XXXXXX\") || exit 1\ntrap 'rm -rf -- \"$t\"' EXIT\n\
-                 tar -xf - -C \"$t\" || exit 1\n",
+                 tar -xmf - -C \"$t\" || exit 1\n",
                 sh::quote(root),
                 sh::quote(path::parent(root)),
             ));
