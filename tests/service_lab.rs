@@ -49,6 +49,15 @@ async fn a_service_lives_changes_and_goes() {
     assert!(run.deploy(web("6.4.4", 7878)).await.unwrap_err().contains("does not exist"));
 
     machine.add_user();
+
+    // A disk that is nearly full is not filled.
+    let store = "/home/mms/.local/share/containers";
+    machine.as_user_ok(&format!("mkdir -p {store}"));
+    machine.ok(&format!("mount -t tmpfs -o size=100m,uid=1100,gid=1100,mode=700 none {store}"));
+    let told = run.deploy(web("6.4.4", 7878)).await.unwrap_err();
+    assert!(told.contains("MiB are free in") && told.contains("nothing was changed"), "{told}");
+    machine.ok(&format!("umount --lazy {store}"));
+
     let first = run.deploy(web("6.4.4", 7878)).await.unwrap();
     assert!(first.changed);
     assert_eq!(status_of(&machine), well("radarr"));

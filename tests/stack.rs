@@ -302,5 +302,5 @@ fn no_secret(machine: &Machine, project: &Project) {
         assert_eq!(found.stdout_text(), "", "a secret is in a file, an argument or the journal");
     }
     // It is known where it should be.
-    assert_eq!(machine.as_user_ok("podman exec immich-server printenv DB_PASSWORD").trim_end(), PASSWORD);
+    assert_eq!(machine.as_user_ok("podman exec immich-server sh -c 'printf %s \"$DB_PASSWORD\"'"), PASSWORD);
 }
