@@ -74,7 +74,14 @@ impl Engine {
         if let Some(node) = task.arguments.get("var") {
             let name = node.as_str().unwrap_or_default().to_owned();
             let dynamic = Self::dynamic(scope);
-            let value = self.evaluate(|| self.parts.templar.expression(&name, &node.span, &dynamic)).await?;
+            let value = match self.evaluate(|| self.parts.templar.expression(&name, &node.span, &dynamic)).await {
+                // Not a failure: whoever debugs wants to see just that, in the words that Ansible has for it.
+                Err(Trouble::Failure(failure)) if failure.msg.contains("is undefined") => {
+                    let what = failure.msg.split(" (").next().unwrap_or_default().replace('`', "'");
+                    Value::from(format!("<< error 1 - {what} >>"))
+                }
+                value => value?,
+            };
             if let Some(why) = crate::value::unknown_inside(&value) {
                 return Ok(Done::unknown(why));
             }
@@ -164,6 +171,9 @@ impl Engine {
         host.include(vars.iter().map(|(key, value)| (key.clone(), Raw::Value(value.clone()))).collect::<Vars>());
         for group in &groups {
             self.parts.world.join(group, &name);
+        }
+        if groups.is_empty() && new {
+            self.parts.world.join("ungrouped", &name);
         }
         let added = Fields::from_iter([
             ("host_name".to_owned(), Value::from(name)),

@@ -15,7 +15,7 @@ use crate::event::{Event, Status, TaskLabel};
 use crate::modules::{Args, Failure, FreeForm, validate};
 use crate::playbook::{Loop, Task, Vars};
 use crate::value::{Fields, Raw, Value, unknown_inside, unknown_why};
-use crate::vars::{PlayVars, TaskScope};
+use crate::vars::{HostVars, PlayVars, TaskScope};
 
 /// What a task came to on a host.
 pub struct Ended {
@@ -27,6 +27,8 @@ pub struct Ended {
     pub includes: Vec<super::include::Include>,
     /// The connection broke.
     pub unreachable: Option<ConnectionError>,
+    /// With `delegate_facts`, the host that facts in the result are about.
+    pub facts_to: Option<Arc<HostVars>>,
 }
 
 /// The items of a loop, or why a plan cannot tell them.
@@ -103,10 +105,15 @@ impl Engine {
         let scope = TaskScope::new(&self.parts.world, play, &host.vars, Some(&task.parent), &task.keywords.vars)
             .with_locals(outer.clone());
         let mut ended =
-            Ended { done: Done::new(Status::Ok, Fields::new()), ignore: false, includes: vec![], unreachable: None };
+            Ended { done: Done::new(Status::Ok, Fields::new()), ignore: false, includes: vec![], unreachable: None, facts_to: None };
         match &task.looping {
             None => ended.done = self.settle(task, host, play, &scope, &mut ended).await,
             Some(looping) => self.run_loop(task, label, host, play, &scope, looping, &mut ended).await,
+        }
+        if self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), &scope).await.ok().flatten() == Some(true)
+            && let Ok(Some(name)) = self.text(task.nearest(|keywords| keywords.delegate_to.as_ref()), &scope).await
+        {
+            ended.facts_to = Some(self.parts.world.host(&name));
         }
         if ended.done.status == Status::Failed {
             ended.ignore =
@@ -390,10 +397,11 @@ impl Engine {
         {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => done.status = Status::Changed,
-                Verdict::No(_) => done.status = Status::Ok,
-                Verdict::Unknown(why) => *done = Done::unknown(why),
+            match self.conditions(&conditions, &scope).await {
+                Ok(Verdict::Yes) => done.status = Status::Changed,
+                Ok(Verdict::No(_)) => done.status = Status::Ok,
+                Ok(Verdict::Unknown(why)) => *done = Done::unknown(why),
+                Err(trouble) => return no_verdict(done, "changed_when_result", trouble),
             }
             if done.status != Status::Unknown {
                 done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
@@ -402,8 +410,10 @@ impl Engine {
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            let verdict = self.conditions(&conditions, &scope).await?;
-            let failed = matches!(verdict, Verdict::Yes);
+            let failed = match self.conditions(&conditions, &scope).await {
+                Ok(verdict) => matches!(verdict, Verdict::Yes),
+                Err(trouble) => return no_verdict(done, "failed_when_result", trouble),
+            };
             done.fields.insert("failed_when_result".into(), Value::from(failed));
             done.fields.insert("failed".into(), Value::from(failed));
             if failed {
@@ -424,6 +434,17 @@ impl Engine {
     ) -> TaskWorkstation<'a> {
         TaskWorkstation::new(self, task, scope.clone(), play)
     }
+}
+
+/// A condition about a result is wrong: the task fails, and its result is kept.
+fn no_verdict(done: &mut Done, field: &str, trouble: Trouble) -> Result<(), Trouble> {
+    let Trouble::Failure(failure) = trouble else { return Err(trouble) };
+    done.status = Status::Failed;
+    done.fields.insert("failed".into(), Value::from(true));
+    done.hints.push(failure.msg.clone());
+    done.fields.insert(field.to_owned(), Value::from(failure.msg));
+    done.hints.extend(failure.hints);
+    Ok(())
 }
 
 /// The scope with the result at hand under the name it is registered at.

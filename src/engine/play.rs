@@ -33,7 +33,7 @@ impl Engine {
     /// Runs one play.
     pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<()> {
         let pattern = self.play_text(&play.hosts, play)?;
-        let names = self.parts.hosts.select(&pattern).map_err(|error| error.at(&play.hosts.span))?;
+        let names = self.select_names(&pattern).map_err(|error| error.at(&play.hosts.span))?;
         let name = match &play.root.keywords.name {
             Some(node) => self.play_text(node, play)?,
             None => pattern.clone(),

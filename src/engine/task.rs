@@ -40,6 +40,8 @@ impl Engine {
             Ok(once) => once.unwrap_or(false),
             Err(_) => false,
         };
+        // They are about the run and not about a host.
+        let once = once || matches!(task.module.spec.name, "add_host" | "pause");
         let all = active.clone();
         if once {
             active.truncate(1);
@@ -138,6 +140,8 @@ impl Engine {
         if let Some(name) = &task.register {
             host.vars.set(name, done.value());
         }
+        // `delegate_facts`: facts are those of the host that the work was done on.
+        let vars = ended.facts_to.as_ref().unwrap_or(&host.vars);
         let facts = |fields: &Fields| {
             let facts = fields.get("ansible_facts")?;
             let keys = facts.try_iter().ok()?;
@@ -158,13 +162,13 @@ impl Engine {
             match task.module.spec.name {
                 "set_fact" => {
                     for (name, value) in facts {
-                        host.vars.set(&name, value);
+                        vars.set(&name, value);
                     }
                 }
                 // It has put its variables where they belong.
                 "include_vars" => {}
-                "setup" => host.vars.add_facts(facts, true),
-                _ => host.vars.add_facts(facts, false),
+                "setup" => vars.add_facts(facts, true),
+                _ => vars.add_facts(facts, false),
             }
         }
     }
