@@ -188,6 +188,8 @@ impl Engine {
         let seconds = args.float("seconds").or_else(|| args.float("minutes").map(|minutes| minutes * 60.0));
         let prompt = args.str("prompt");
         let started = Instant::now();
+        let clock = || jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        let start = clock();
         let mut typed = String::new();
         let unit = if args.get("minutes").is_some() { "minutes" } else { "seconds" };
         match seconds {
@@ -210,6 +212,8 @@ impl Engine {
             Status::Ok,
             Fields::from_iter([
                 ("delta".to_owned(), Value::from(elapsed.as_secs())),
+                ("start".to_owned(), Value::from(start)),
+                ("stop".to_owned(), Value::from(clock())),
                 ("stdout".to_owned(), Value::from(format!("Paused for {amount:.2} {unit}"))),
                 ("stderr".to_owned(), Value::from("")),
                 ("rc".to_owned(), Value::from(0)),

@@ -104,13 +104,19 @@ impl Engine {
     ) -> Ended {
         let scope = TaskScope::new(&self.parts.world, play, &host.vars, Some(&task.parent), &task.keywords.vars)
             .with_locals(outer.clone());
-        let mut ended =
-            Ended { done: Done::new(Status::Ok, Fields::new()), ignore: false, includes: vec![], unreachable: None, facts_to: None };
+        let mut ended = Ended {
+            done: Done::new(Status::Ok, Fields::new()),
+            ignore: false,
+            includes: vec![],
+            unreachable: None,
+            facts_to: None,
+        };
         match &task.looping {
             None => ended.done = self.settle(task, host, play, &scope, &mut ended).await,
             Some(looping) => self.run_loop(task, label, host, play, &scope, looping, &mut ended).await,
         }
-        if self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), &scope).await.ok().flatten() == Some(true)
+        if self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), &scope).await.ok().flatten()
+            == Some(true)
             && let Ok(Some(name)) = self.text(task.nearest(|keywords| keywords.delegate_to.as_ref()), &scope).await
         {
             ended.facts_to = Some(self.parts.world.host(&name));
@@ -338,10 +344,18 @@ impl Engine {
                 continue;
             }
             let value = self.value(node, scope).await?;
+            let name = match name.contains("{{") && spec.free_form == FreeForm::Any {
+                // `set_fact` may compute the name.
+                true => {
+                    let kind = crate::yaml::Kind::Str(name.as_str().into());
+                    self.value(&crate::yaml::Node { kind, ..node.clone() }, scope).await?.to_string()
+                }
+                false => name.clone(),
+            };
             if crate::value::is_omit(&value) {
-                fields.shift_remove(name);
+                fields.shift_remove(&name);
             } else {
-                fields.insert(name.clone(), value);
+                fields.insert(name, value);
             }
         }
         if spec.free_form == FreeForm::Any {
