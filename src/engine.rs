@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
 use crate::connection::{Connection, ConnectionError, Prompter, Target};
@@ -50,8 +51,9 @@ pub trait Connector: Send + Sync {
 
 /// Picks hosts by pattern. Implemented by `inventory`.
 pub trait Hosts: Send + Sync {
-    /// The hosts that a play's pattern matches, `--limit` applied, in order.
-    fn select(&self, pattern: &str) -> Result<Vec<String>>;
+    /// The hosts that a play's pattern matches, `--limit` applied, in order; those of `added` groups, which a run has made or
+    /// extended, too.
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>>;
 }
 
 /// Opens encrypted files on the workstation.

@@ -431,8 +431,12 @@ pub struct Selected {
 }
 
 impl Hosts for Selected {
-    fn select(&self, pattern: &str) -> Result<Vec<String>> {
-        self.inventory.select(pattern, self.limit.as_deref()).map(|selection| selection.hosts)
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
+        let limit = self.limit.as_deref();
+        if added.is_empty() {
+            return self.inventory.select(pattern, limit).map(|selection| selection.hosts);
+        }
+        self.inventory.extended(added)?.select(pattern, limit).map(|selection| selection.hosts)
     }
 }
 

@@ -378,10 +378,18 @@ impl Engine {
                 continue;
             }
             let value = self.value(node, scope).await?;
+            let name = match name.contains("{{") && spec.free_form == FreeForm::Any {
+                // `set_fact` may compute the name.
+                true => {
+                    let kind = crate::yaml::Kind::Str(name.as_str().into());
+                    self.value(&crate::yaml::Node { kind, ..node.clone() }, scope).await?.to_string()
+                }
+                false => name.clone(),
+            };
             if crate::value::is_omit(&value) {
-                fields.shift_remove(name);
+                fields.shift_remove(&name);
             } else {
-                fields.insert(name.clone(), value);
+                fields.insert(name, value);
             }
         }
         if spec.free_form == FreeForm::Any {
@@ -429,13 +437,14 @@ impl Engine {
         if let Some(conditions) = &task.changed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            let status = match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => Status::Changed,
-                Verdict::No(_) => Status::Ok,
-                Verdict::Unknown(why) => {
+            let status = match self.conditions(&conditions, &scope).await {
+                Ok(Verdict::Yes) => Status::Changed,
+                Ok(Verdict::No(_)) => Status::Ok,
+                Ok(Verdict::Unknown(why)) => {
                     *done = Done::unknown(why);
                     return Ok(());
                 }
+                Err(trouble) => return no_verdict(done, "changed_when_result", trouble),
             };
             done.fields.insert("changed".into(), Value::from(status == Status::Changed));
             if !failed {
@@ -449,8 +458,10 @@ impl Engine {
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            let verdict = self.conditions(&conditions, &scope).await?;
-            let failed = matches!(verdict, Verdict::Yes);
+            let failed = match self.conditions(&conditions, &scope).await {
+                Ok(verdict) => matches!(verdict, Verdict::Yes),
+                Err(trouble) => return no_verdict(done, "failed_when_result", trouble),
+            };
             done.fields.insert("failed_when_result".into(), Value::from(failed));
             done.fields.insert("failed".into(), Value::from(failed));
             if failed {
@@ -472,6 +483,17 @@ impl Engine {
     ) -> TaskWorkstation<'a> {
         TaskWorkstation::new(self, task, scope.clone(), play, Arc::clone(on))
     }
+}
+
+/// A condition about a result is wrong: the task fails, and its result is kept.
+fn no_verdict(done: &mut Done, field: &str, trouble: Trouble) -> Result<(), Trouble> {
+    let Trouble::Failure(failure) = trouble else { return Err(trouble) };
+    done.status = Status::Failed;
+    done.fields.insert("failed".into(), Value::from(true));
+    done.hints.push(failure.msg.clone());
+    done.fields.insert(field.to_owned(), Value::from(failure.msg));
+    done.hints.extend(failure.hints);
+    Ok(())
 }
 
 /// The scope with the result at hand under the name it is registered at.

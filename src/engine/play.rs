@@ -36,7 +36,7 @@ impl Engine {
     /// Runs one play. False when a whole batch failed: then nothing comes after it, as in Ansible.
     pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<bool> {
         let pattern = self.play_text(&play.hosts, play)?;
-        let names = self.select_hosts(&pattern).map_err(|error| error.at(&play.hosts.span))?;
+        let names = self.select_names(&pattern).map_err(|error| error.at(&play.hosts.span))?;
         let names = self.ordered(play, names)?;
         let name = match &play.root.keywords.name {
             Some(node) => self.play_text(node, play)?,
@@ -166,38 +166,6 @@ impl Engine {
                 return Err(Error::user(format!("`{other}` is not an order of hosts"))
                     .at(&node.span)
                     .hint("inventory, reverse_inventory, sorted, reverse_sorted or shuffle"));
-            }
-        }
-        Ok(names)
-    }
-
-    /// The hosts of a pattern, in groups that the run made (`add_host`, `group_by`) too.
-    fn select_hosts(&self, pattern: &str) -> Result<Vec<String>> {
-        let world = &self.parts.world;
-        let added = |term: &str| {
-            let groups = world.added_groups.read().unwrap_or_else(PoisonError::into_inner);
-            groups.get(term).cloned().or_else(|| {
-                let hosts = world.added.read().unwrap_or_else(PoisonError::into_inner);
-                (hosts.contains_key(term) && !world.hosts.contains_key(term) && term != "localhost")
-                    .then(|| vec![term.to_owned()])
-            })
-        };
-        let terms: Vec<&str> = pattern.split([',', ':']).map(str::trim).filter(|term| !term.is_empty()).collect();
-        if !terms.iter().any(|term| added(term.trim_start_matches(['!', '&'])).is_some()) {
-            return self.parts.hosts.select(pattern);
-        }
-        let mut names: Vec<String> = vec![];
-        for term in terms {
-            let plain = term.trim_start_matches(['!', '&']);
-            let mut found = added(plain).unwrap_or_default();
-            if found.is_empty() || world.groups.contains_key(plain) {
-                let known = self.parts.hosts.select(plain)?;
-                found.extend(known.into_iter().filter(|name| !found.contains(name)).collect::<Vec<_>>());
-            }
-            match term.chars().next() {
-                Some('!') => names.retain(|name| !found.contains(name)),
-                Some('&') => names.retain(|name| found.contains(name)),
-                _ => names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>()),
             }
         }
         Ok(names)

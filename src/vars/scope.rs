@@ -81,11 +81,12 @@ impl TaskScope {
                 }
                 ParentKind::Role(used) => {
                     push(&mut role_params, &used.params);
-                    role_vars.push(Arc::clone(&used.vars));
                     match used.via {
                         Via::Included => push(&mut include_params, keyword_vars),
+                        // `vars:` beside the role's name outrank `vars/main.yml` of the role.
                         Via::Listed => push(&mut role_vars, keyword_vars),
                     }
+                    role_vars.push(Arc::clone(&used.vars));
                     defaults.push(Arc::clone(&used.defaults));
                 }
             }
