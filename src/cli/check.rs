@@ -52,8 +52,17 @@ impl Check {
             }
         }
         found.extend(checker.finish());
-        if let Err(error) = session.inventory() {
-            found.extend_from_slice(error.diagnostics());
+        match session.inventory() {
+            Ok(inventory) => {
+                for host in inventory.hosts() {
+                    if let Err(error) = inventory.layers(&host.name, Some(&session.project.playbooks())) {
+                        let new = error.diagnostics().iter().filter(|new| !found.contains(new));
+                        let new: Vec<Diagnostic> = new.cloned().collect();
+                        found.extend(new);
+                    }
+                }
+            }
+            Err(error) => found.extend_from_slice(error.diagnostics()),
         }
         let warnings = session.project.take_warnings();
         let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();

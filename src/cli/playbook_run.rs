@@ -153,8 +153,8 @@ impl PlaybookRun<'_> {
         let outcome = tokio::select! {
             outcome = engine.run(&playbook) => outcome,
             _ = tokio::signal::ctrl_c() => {
-                ui.progress().clear();
-                ui.note("interrupted: stopping what runs on the hosts");
+                ui.progress().finish();
+                ui.note("stopping what runs on the hosts (Ctrl-C again leaves at once)");
                 // A second Ctrl-C ends the wait.
                 tokio::select! {
                     () = engine.close() => {}

@@ -182,7 +182,7 @@ fn of_result(result: &Fields) -> String {
 
 /// What changed, each phrase cut to a readable length.
 fn summary(report: &Report) -> String {
-    report.summary.iter().map(|phrase| shortened_to(phrase, 100)).collect::<Vec<_>>().join(", ")
+    report.summary.iter().map(|phrase| shortened_to(phrase, 60)).collect::<Vec<_>>().join(", ")
 }
 
 fn shortened(item: &str) -> String {
