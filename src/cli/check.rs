@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
-use super::{Global, Session, extra_vars};
+use super::{Global, Session, complete, extra_vars};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::playbook::Checker;
@@ -17,7 +18,7 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:\n  mms check\n  mms check playbooks/site.yml")]
 pub struct Check {
     /// The playbooks; all of `playbooks/` when none is named
-    #[arg(value_name = "PLAYBOOK")]
+    #[arg(value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbooks: Vec<PathBuf>,
     /// Set variables that names of imported files need (can be repeated)
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
