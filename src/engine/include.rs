@@ -53,7 +53,8 @@ impl Engine {
             let name = args.text("file");
             let dir = task_dir(&task.parent, &play.dir);
             let path = find_tasks(name, &task.parent, &dir, &play.dir).ok_or_else(|| {
-                Failure::new(format!("there is no task file `{name}`")).hint(format!("looked in `{}`", dir.display()))
+                Failure::new(format!("there is no task file `{name}`"))
+                    .hint(format!("looked in `{}`", self.parts.loader.files().shown(&dir)))
             })?;
             What::File(path)
         } else {

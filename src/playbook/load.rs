@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::keywords::{BLOCK, PLAY, ROLE, as_nodes, read_vars};
 use super::model::{Block, Handler, Item, Parent, ParentKind, Play, Playbook, RoleUse, Task, Vars, Via};
 use super::role::{Role, find_part};
+use super::wrong::Wrong;
 use super::{Keywords, task};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::error::{Error, Result};
@@ -109,28 +110,40 @@ impl Loader {
             return Err(Error::user("playbooks import each other without end").at(&node.span));
         }
         let dir = parent_dir(path);
+        let mut wrong = Wrong::default();
         for entry in entries {
-            let Some(map) = entry.as_map() else {
-                return Err(Error::user(format!("a play is a mapping, this is {}", entry.kind_name())).at(&entry.span));
-            };
-            let import = ["import_playbook", "ansible.builtin.import_playbook"].iter().find_map(|name| map.entry(name));
-            let Some((key, file)) = import else {
-                into.plays.push(Arc::new(self.play(entry, map, &dir, outer)?));
-                continue;
-            };
-            let name = self.static_text(file)?;
-            let mut keywords =
-                Keywords::read(map, &["when"], "an imported playbook", |other, _| Ok(other.span == key.span))?;
-            keywords.when.splice(0..0, outer.when.iter().cloned());
-            keywords.tags.extend(outer.tags.iter().cloned());
-            keywords.vars = merged(&keywords.vars, &outer.vars);
-            let path = dir.join(name);
-            if !path.is_file() {
-                return Err(Error::user(format!("there is no playbook `{}`", self.files.shown(&path))).at(&file.span));
-            }
-            self.playbook_into(&path, &keywords, depth + 1, into)?;
+            wrong.note(self.play_or_import(entry, &dir, outer, depth, into))?;
         }
-        Ok(())
+        wrong.finish()
+    }
+
+    fn play_or_import(
+        &self,
+        entry: &Node,
+        dir: &Path,
+        outer: &Keywords,
+        depth: usize,
+        into: &mut Playbook,
+    ) -> Result<()> {
+        let Some(map) = entry.as_map() else {
+            return Err(Error::user(format!("a play is a mapping, this is {}", entry.kind_name())).at(&entry.span));
+        };
+        let import = ["import_playbook", "ansible.builtin.import_playbook"].iter().find_map(|name| map.entry(name));
+        let Some((key, file)) = import else {
+            into.plays.push(Arc::new(self.play(entry, map, dir, outer)?));
+            return Ok(());
+        };
+        let name = self.static_text(file)?;
+        let mut keywords =
+            Keywords::read(map, &["when"], "an imported playbook", |other, _| Ok(other.span == key.span))?;
+        keywords.when.splice(0..0, outer.when.iter().cloned());
+        keywords.tags.extend(outer.tags.iter().cloned());
+        keywords.vars = merged(&keywords.vars, &outer.vars);
+        let path = dir.join(name);
+        if !path.is_file() {
+            return Err(Error::user(format!("there is no playbook `{}`", self.files.shown(&path))).at(&file.span));
+        }
+        self.playbook_into(&path, &keywords, depth + 1, into)
     }
 
     fn play(&self, node: &Node, map: &Map, dir: &Path, outer: &Keywords) -> Result<Play> {
@@ -225,17 +238,23 @@ impl Loader {
             return Err(Error::user("files or roles import each other without end").at(&node.span));
         }
         let mut items = vec![];
+        let mut wrong = Wrong::default();
         for entry in entries {
-            let Some(map) = entry.as_map() else {
-                return Err(Error::user(format!("a task is a mapping, this is {}", entry.kind_name())).at(&entry.span));
-            };
-            if map.get("block").is_some() {
-                items.push(Item::Block(Arc::new(self.block(entry, map, at)?)));
-            } else {
-                self.task(entry, map, at, &mut items)?;
-            }
+            wrong.note(self.entry(entry, at, &mut items))?;
         }
+        wrong.finish()?;
         Ok(items)
+    }
+
+    fn entry(&self, entry: &Node, at: &mut At<'_>, into: &mut Vec<Item>) -> Result<()> {
+        let Some(map) = entry.as_map() else {
+            return Err(Error::user(format!("a task is a mapping, this is {}", entry.kind_name())).at(&entry.span));
+        };
+        if map.get("block").is_some() {
+            into.push(Item::Block(Arc::new(self.block(entry, map, at)?)));
+            return Ok(());
+        }
+        self.task(entry, map, at, into)
     }
 
     fn block(&self, node: &Node, map: &Map, at: &mut At<'_>) -> Result<Block> {
