@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
 use crate::connection::{Connection, ConnectionError, Prompter, Target};
@@ -50,8 +51,9 @@ pub trait Connector: Send + Sync {
 
 /// Picks hosts by pattern. Implemented by `inventory`.
 pub trait Hosts: Send + Sync {
-    /// The hosts that a play's pattern matches, `--limit` applied, in order.
-    fn select(&self, pattern: &str) -> Result<Vec<String>>;
+    /// The hosts that a play's pattern matches, `--limit` applied, in order; those of `added` groups, which a run has made or
+    /// extended, too.
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>>;
 }
 
 /// Opens encrypted files on the workstation.
@@ -96,6 +98,8 @@ pub struct Engine {
     forks: Arc<Semaphore>,
     changes: ahead::Changes,
     start_at: std::sync::Mutex<Option<String>>,
+    /// How many probes may be under way ahead; none with 0.
+    window: usize,
 }
 
 impl Engine {
@@ -105,7 +109,22 @@ impl Engine {
         let _ = parts.world.templar.set(parts.templar.clone());
         let forks = Arc::new(Semaphore::new(parts.world.options.forks.max(1)));
         let start_at = std::sync::Mutex::new(parts.start_at.clone());
-        Self { parts, hosts: std::sync::Mutex::default(), forks, changes: ahead::Changes::default(), start_at }
+        Self {
+            parts,
+            hosts: std::sync::Mutex::default(),
+            forks,
+            changes: ahead::Changes::default(),
+            start_at,
+            window: ahead::WINDOW,
+        }
+    }
+
+    /// Another number of probes that may be under way ahead of the task that is run; with 0 each waits for its task. What
+    /// tasks do and report does not depend on it.
+    #[must_use]
+    pub fn with_window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
     }
 
     /// Runs every play. Failures of tasks are in the summary; an error means that the playbook itself could not be run.
@@ -114,12 +133,17 @@ impl Engine {
         let started = std::time::Instant::now();
         let mut outcome = Ok(());
         for play in &playbook.plays {
-            outcome = self.run_play(play).await;
-            if outcome.is_err() || self.all_lost() {
-                break;
+            match self.run_play(play).await {
+                Ok(true) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
         }
         if outcome.is_ok()
+            && !self.all_lost()
             && let Some(name) = self.start_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref()
         {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));

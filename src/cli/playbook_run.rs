@@ -217,7 +217,7 @@ fn list(
         ui.data(&format!("play #{} ({pattern}): {name}", number + 1));
         match listing {
             Listing::Hosts => {
-                for host in hosts.select(&pattern)? {
+                for host in hosts.select(&pattern, &indexmap::IndexMap::new())? {
                     ui.data(&format!("  {host}"));
                 }
             }

@@ -188,8 +188,11 @@ impl Session {
     fn check_node(&self, node: &Node, seen: &mut std::collections::HashSet<Arc<str>>) -> Result<()> {
         match &node.kind {
             Kind::Str(text) if node.tag == Some(Tag::Vault) && seen.insert(Arc::clone(text)) => {
-                // What is encrypted in another way is refused when it is used.
-                let Ok(sealed) = vault::decode(text) else { return Ok(()) };
+                // What ansible-vault made is refused when it is used.
+                if text.trim_start().starts_with("$ANSIBLE_VAULT") {
+                    return Ok(());
+                }
+                let sealed = vault::decode(text).map_err(|error| error.at(&node.span))?;
                 let plain = self.keyring.open(&sealed).map_err(|error| error.at(&node.span))?;
                 if let Ok(text) = std::str::from_utf8(&plain) {
                     self.ui.redactor().add(text);
@@ -428,8 +431,12 @@ pub struct Selected {
 }
 
 impl Hosts for Selected {
-    fn select(&self, pattern: &str) -> Result<Vec<String>> {
-        self.inventory.select(pattern, self.limit.as_deref()).map(|selection| selection.hosts)
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
+        let limit = self.limit.as_deref();
+        if added.is_empty() {
+            return self.inventory.select(pattern, limit).map(|selection| selection.hosts);
+        }
+        self.inventory.extended(added)?.select(pattern, limit).map(|selection| selection.hosts)
     }
 }
 

@@ -4,7 +4,7 @@ mod include_vars;
 mod meta;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Engine;
 use super::drive::{Site, Trouble};
@@ -74,7 +74,15 @@ impl Engine {
         if let Some(node) = task.arguments.get("var") {
             let name = node.as_str().unwrap_or_default().to_owned();
             let dynamic = Self::dynamic(scope);
-            let value = self.evaluate(|| self.parts.templar.expression(&name, &node.span, &dynamic)).await?;
+            let value = match self.evaluate(scope, || self.parts.templar.expression(&name, &node.span, &dynamic)).await
+            {
+                // Not a failure: whoever debugs wants to see just that, in the words that Ansible has for it.
+                Err(Trouble::Failure(failure)) if failure.msg.contains("is undefined") => {
+                    let what = failure.msg.split(" (").next().unwrap_or_default().replace('`', "'");
+                    Value::from(format!("<< error 1 - {what} >>"))
+                }
+                value => value?,
+            };
             if let Some(why) = crate::value::unknown_inside(&value) {
                 return Ok(Done::unknown(why));
             }
@@ -93,7 +101,9 @@ impl Engine {
             Some((_, value)) => pretty(value),
             None => String::new(),
         };
-        self.parts.sink.emit(Event::Message { host: site.owner.name().to_owned(), text });
+        if !site.no_log {
+            self.parts.sink.emit(Event::Message { host: site.owner.name().to_owned(), text });
+        }
         Ok(Done::new(Status::Ok, fields))
     }
 
@@ -165,6 +175,9 @@ impl Engine {
         for group in &groups {
             self.parts.world.join(group, &name);
         }
+        if groups.is_empty() && new {
+            self.parts.world.join("ungrouped", &name);
+        }
         let added = Fields::from_iter([
             ("host_name".to_owned(), Value::from(name)),
             ("groups".to_owned(), Value::from(groups)),
@@ -178,13 +191,15 @@ impl Engine {
         let seconds = args.float("seconds").or_else(|| args.float("minutes").map(|minutes| minutes * 60.0));
         let prompt = args.str("prompt");
         let started = Instant::now();
+        let clock = || jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        let start = clock();
         let mut typed = String::new();
         let unit = if args.get("minutes").is_some() { "minutes" } else { "seconds" };
         match seconds {
             Some(seconds) => {
                 let text = prompt.map_or_else(|| format!("pausing for {seconds} seconds"), str::to_owned);
                 self.parts.sink.emit(Event::Live { host: site.owner.name().to_owned(), line: text });
-                tokio::time::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 1e7))).await;
+                tokio::time::sleep(super::evaluate::seconds(seconds)).await;
             }
             None => {
                 let prompter = Arc::clone(&self.parts.prompter);
@@ -194,12 +209,16 @@ impl Engine {
                 typed = answer.ok().flatten().unwrap_or_default();
             }
         }
+        // Whatever people did meanwhile, mms has not seen it.
+        self.changes.waited();
         let elapsed = started.elapsed();
         let amount = if unit == "minutes" { elapsed.as_secs_f64() / 60.0 } else { elapsed.as_secs_f64() };
         Ok(Done::new(
             Status::Ok,
             Fields::from_iter([
                 ("delta".to_owned(), Value::from(elapsed.as_secs())),
+                ("start".to_owned(), Value::from(start)),
+                ("stop".to_owned(), Value::from(clock())),
                 ("stdout".to_owned(), Value::from(format!("Paused for {amount:.2} {unit}"))),
                 ("stderr".to_owned(), Value::from("")),
                 ("rc".to_owned(), Value::from(0)),

@@ -103,10 +103,10 @@ impl Done {
         let all_skipped = !items.is_empty() && items.iter().all(|item| item.status == Status::Skipped);
         let status = if any(Status::Failed) {
             Status::Failed
-        } else if any(Status::Unknown) {
-            Status::Unknown
         } else if any(Status::Changed) {
             Status::Changed
+        } else if any(Status::Unknown) {
+            Status::Unknown
         } else if all_skipped {
             Status::Skipped
         } else {
@@ -173,8 +173,17 @@ impl Done {
         if no_log {
             let changed = report.result.get("changed").cloned().unwrap_or_else(|| Value::from(false));
             let hidden = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
-            report.result =
-                Fields::from_iter([("censored".to_owned(), Value::from(hidden)), ("changed".to_owned(), changed)]);
+            let censored = |changed: Value| {
+                Fields::from_iter([("censored".to_owned(), Value::from(hidden)), ("changed".to_owned(), changed)])
+            };
+            // How many items there were is no secret.
+            let items = report.result.get("results").and_then(|results| results.try_iter().ok()).map(|items| {
+                items
+                    .map(|item| from_fields(&censored(item.get_attr("changed").unwrap_or_default())))
+                    .collect::<Value>()
+            });
+            report.result = censored(changed);
+            report.result.extend(items.map(|items| ("results".to_owned(), items)));
             report.summary = if report.summary.is_empty() { vec![] } else { vec!["hidden by no_log".to_owned()] };
             report.diff = vec![];
             report.hints = vec![];

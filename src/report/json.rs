@@ -77,6 +77,7 @@ impl JsonSink {
 
 impl Sink for JsonSink {
     fn emit(&self, event: Event) {
+        let event = super::mask::event(event, self.ui.redactor());
         if let Some(json) = line(&event) {
             self.ui.data(&json.to_string());
         }

@@ -23,7 +23,7 @@ pub struct Options {
     pub host_width: usize,
 }
 
-/// What an event looks like. Texts are not masked yet.
+/// What an event looks like. Its texts are masked already: see [`super::mask`].
 pub fn lines(event: &Event, options: &Options) -> Vec<String> {
     match event {
         Event::PlayStarted { name, hosts, .. } => {
@@ -98,7 +98,7 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
         line.push_str(&format!(" [{}]", shortened(item)));
     }
     if !report.summary.is_empty() {
-        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", report.summary.join(", "))));
+        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", summary(report))));
     }
     let mut lines = vec![line];
     match report.status {
@@ -150,6 +150,9 @@ fn of_failure(task: &TaskLabel, report: &Report, paint: Paint) -> Vec<String> {
     let place = report.place.as_ref().map(|span| format!(" ({span})"));
     let shown = place.and_then(|place| msg.strip_suffix(&place)).unwrap_or(&msg);
     lines.extend(shown.lines().map(|line| format!("  {line}")));
+    if report.result.contains_key("censored") {
+        lines.push("  its result is hidden by `no_log: true`".to_owned());
+    }
     if let Some(rc) = report.result.get("rc") {
         lines.push(format!("  exit status {rc}"));
     }
@@ -175,6 +178,11 @@ fn of_result(result: &Fields) -> String {
     let json: serde_json::Map<String, serde_json::Value> =
         result.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
     serde_json::to_string_pretty(&json).unwrap_or_default()
+}
+
+/// What changed, each phrase cut to a readable length.
+fn summary(report: &Report) -> String {
+    report.summary.iter().map(|phrase| shortened_to(phrase, 100)).collect::<Vec<_>>().join(", ")
 }
 
 fn shortened(item: &str) -> String {
@@ -248,6 +256,7 @@ impl TerminalSink {
 
 impl Sink for TerminalSink {
     fn emit(&self, event: Event) {
+        let event = super::mask::event(event, self.ui.redactor());
         let progress = self.ui.progress();
         match &event {
             Event::PlayStarted { hosts, .. } if hosts.len() > 1 => {

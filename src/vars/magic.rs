@@ -51,6 +51,7 @@ pub const NAMES: &[&str] = &[
 /// The value of a magic variable.
 pub fn get(
     name: &str,
+    scope: &TaskScope,
     world: &Arc<World>,
     play: &Arc<PlayVars>,
     host: &Arc<HostVars>,
@@ -66,11 +67,14 @@ pub fn get(
         "group_names" => world.groups_of(host).iter().map(String::as_str).collect(),
         "groups" => Value::from_pairs(
             world
-                .groups
+                .all_groups()
                 .iter()
                 .map(|(name, hosts)| (name.as_str(), hosts.iter().map(String::as_str).collect::<Value>())),
         ),
-        "hostvars" => Value::from_object(AllHosts { world: Arc::downgrade(world), play: Arc::clone(play) }),
+        "hostvars" => {
+            let (world, play) = (Arc::downgrade(world), Arc::clone(play));
+            Value::from_object(AllHosts { world, play, speculative: scope.is_speculative() })
+        }
         "omit" => omit(),
         "playbook_dir" => path(&play.dir),
         "inventory_dir" => path(world.inventory_dir.as_ref()?),
@@ -132,6 +136,7 @@ fn version() -> Value {
 struct AllHosts {
     world: Weak<World>,
     play: Arc<PlayVars>,
+    speculative: bool,
 }
 
 impl Object for AllHosts {
@@ -139,6 +144,7 @@ impl Object for AllHosts {
         let world = self.world.upgrade()?;
         let host = world.known_host(key.as_str()?)?;
         let scope = TaskScope::new(&world, &self.play, &host, None, &Arc::default());
+        let scope = if self.speculative { scope.speculating() } else { scope };
         Some(Value::from_object(OneHost { world, scope: Arc::new(scope) }))
     }
 
