@@ -41,6 +41,7 @@ pub use ask::Question;
 pub use builtin::takes_expressions;
 pub use host::Host;
 pub use target::TargetDefaults;
+pub use task::glob;
 
 /// Makes connections. The real one is `connection::connect`; tests put a scripted one here.
 pub trait Connector: Send + Sync {
@@ -131,6 +132,7 @@ impl Engine {
             hosts: hosts.iter().filter(|host| host.in_play()).map(|host| host.summary()).collect(),
             duration: started.elapsed(),
             check: self.parts.world.options.check,
+            secret: hosts.iter().any(|host| host.lacks_secret()),
         };
         self.parts.sink.emit(Event::Finished(summary.clone()));
         outcome.map(|()| summary)
@@ -165,6 +167,9 @@ impl Engine {
 
 /// What a whole run ends with.
 pub fn exit_kind(summary: &Summary) -> Option<ErrorKind> {
+    if summary.secret {
+        return Some(ErrorKind::Vault);
+    }
     if summary.hosts.iter().any(|host| host.failed > 0) {
         return Some(ErrorKind::Failed);
     }

@@ -23,7 +23,7 @@ pub mod validate;
 
 pub use args::Args;
 pub use context::{Context, Gate, Host, Workstation};
-pub use outcome::{Change, Diff, Failure, Next, Outcome, Probe, Step};
+pub use outcome::{Change, Diff, Failure, Next, Outcome, Probe, Step, Thing};
 pub use registry::{Kind, Module, all, find};
 pub use spec::{Default, FreeForm, Opt, Rule, Spec, Type};
 
@@ -50,6 +50,12 @@ pub trait StateModule: Send + Sync {
     ) -> Result<Fields, Failure> {
         let _ = (cx, args, seen, applied);
         Ok(change.result.clone())
+    }
+
+    /// What a change with these arguments makes, that later tasks of a plan may need.
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        let _ = args;
+        vec![]
     }
 }
 

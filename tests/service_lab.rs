@@ -38,7 +38,7 @@ fn well(name: &str) -> Vec<(String, Condition)> {
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn a_service_lives_changes_and_goes() {
-    let machine = Machine::up("svc-life");
+    let machine = Machine::up("life");
     let mut run = Run::new(&machine).variable("vault_token", "hunter2-first");
 
     // A plan on a machine that has not even the user foretells everything and changes nothing.
@@ -92,7 +92,7 @@ async fn a_service_lives_changes_and_goes() {
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn what_is_not_well_is_rolled_back() {
-    let machine = Machine::up("svc-back");
+    let machine = Machine::up("back");
     machine.add_user();
     let run = Run::new(&machine).variable("vault_token", "t0ken-value");
     for (tag, variant) in [("6.0.5", "v2"), ("6.0.6", "broken"), ("6.0.7", "crash")] {
@@ -143,7 +143,7 @@ async fn what_is_not_well_is_rolled_back() {
 #[tokio::test]
 #[ignore = "needs the lab"]
 async fn the_shipped_services_run_together_and_one_may_fail() {
-    let machine = Machine::up("svc-stack");
+    let machine = Machine::up("stack");
     machine.add_user();
     machine.ok(
         "mkdir -p /data/media /data/usenet/incomplete /data/usenet/complete /data/photos && chown -R mms:mms /data",

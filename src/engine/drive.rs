@@ -16,7 +16,7 @@ use crate::connection::{Answer, Become, ConnectionError, ConnectionErrorKind, Fr
 use crate::event::{Event, Status};
 use crate::modules::{
     ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
-    Step,
+    Step, Thing,
 };
 use crate::playbook::Task;
 use crate::value::{Fields, Value};
@@ -72,6 +72,13 @@ pub struct Site {
 }
 
 impl Site {
+    /// In a plan, a user that an earlier change makes cannot look yet: root looks instead, and sees the same.
+    fn instead_of_planned_user(&self) -> Option<Self> {
+        let user = self.user.as_ref().filter(|_| self.check)?;
+        let planned = self.host.plan_makes(&Thing::User(user.user.clone()));
+        planned.then(|| Self { user: Some(Become { user: "root".to_owned(), ..user.clone() }), ..self.clone() })
+    }
+
     /// A frame of a script in the task's environment.
     fn frame(&self, script: &str, stdin: Option<Vec<u8>>) -> Frame {
         Frame { script: format!("{}{script}", self.environment), stdin, live: None, timeout: self.time_limit }
@@ -120,16 +127,38 @@ impl Engine {
         let user = site.user.as_ref().map(|user| user.user.as_str()).or(site.target.user.as_deref());
         let cx = Context { check: site.check, diff: site.diff, user, workstation };
         let outcome = match task.module.kind {
-            Kind::State(module) => self.drive_state(module, &cx, site, args).await,
+            Kind::State(module) => match site.instead_of_planned_user() {
+                Some(site) => self.drive_state(module, &cx, &site, args).await,
+                None => self.drive_state(module, &cx, site, args).await,
+            },
             Kind::Action(module) => self.drive_action(module, &cx, site, args).await,
             Kind::Engine => Err(Failure::new(format!("`{}` is not run on a host", task.module_name)).into()),
         };
         match outcome {
             Err(Trouble::Failure(failure)) if site.check && failure.missing && site.host.has_planned() => {
-                Ok(Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg)))
+                Ok(Self::foretell(task, site, args, &failure))
             }
             other => other,
         }
+    }
+
+    /// What a plan says of a task that lacks something now.
+    fn foretell(task: &Task, site: &Site, args: &Args, failure: &Failure) -> Done {
+        let makes = match task.module.kind {
+            Kind::State(module) => module.makes(args),
+            Kind::Action(_) | Kind::Engine => vec![],
+        };
+        // It cannot be as wanted while what it needs is missing, unless an earlier change brings it along.
+        let sure = !failure.needs.is_empty() && failure.needs.iter().all(|need| site.host.plan_makes(need));
+        if !sure || makes.iter().any(|thing| site.host.plan_makes(thing)) {
+            return Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg));
+        }
+        site.host.plan_change(makes);
+        let needs: Vec<String> = failure.needs.iter().map(ToString::to_string).collect();
+        let mut done = Done::new(Status::Changed, Fields::new());
+        done.summary = vec![format!("once there is {}", needs.join(" and "))];
+        done.unknown = Some("its result is known only when it is run".to_owned());
+        done
     }
 
     async fn drive_state(
@@ -155,11 +184,13 @@ impl Engine {
             }
         };
         if site.check {
+            site.host.plan_change(module.makes(args));
+            let mut done = Self::changed(change.result.clone(), change);
             if action {
-                return Ok(Done::unknown("its effect is known only when it is run"));
+                // That it runs is known, what comes of it is not.
+                done.unknown = Some("its result is known only when it is run".to_owned());
             }
-            site.host.plan_change();
-            return Ok(Self::changed(change.result.clone(), change));
+            return Ok(done);
         }
         let applied = self.apply(site, &change).await?;
         let fields = module.finish(cx, args, &change, &seen, &applied)?;
@@ -264,7 +295,7 @@ impl Engine {
             },
         };
         if site.check && done.status == Status::Changed {
-            site.host.plan_change();
+            site.host.plan_change(vec![]);
         }
         done.summary = summary;
         done.diff = diff;

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::Connector;
 use crate::connection::{Answer, Become, Connection, ConnectionError, Frame, Shell, Target};
 use crate::event::{HostSummary, Status};
-use crate::modules::Probe;
+use crate::modules::{Probe, Thing};
 use crate::playbook::Parent;
 use crate::value::Fields;
 use crate::vars::{HostVars, PlayVars};
@@ -58,9 +58,16 @@ pub struct Host {
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
     facts_from: Mutex<FactsFrom>,
+    /// Which facts that play wants.
+    facts_request: Mutex<crate::facts::Request>,
     /// Changes that a plan would have made.
     planned: AtomicUsize,
+    /// What those changes would have made.
+    made: Mutex<Vec<Thing>>,
     in_play: AtomicBool,
+    /// How many blocks with a `rescue` it is in.
+    guards: AtomicUsize,
+    lacks_secret: AtomicBool,
 }
 
 /// Locks that are never held across a panic hold plain data: a poisoned one is still good.
@@ -80,8 +87,12 @@ impl Host {
             ahead: Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
+            facts_request: Mutex::default(),
             planned: AtomicUsize::new(0),
+            made: Mutex::default(),
             in_play: AtomicBool::new(false),
+            guards: AtomicUsize::new(0),
+            lacks_secret: AtomicBool::new(false),
         }
     }
 
@@ -103,8 +114,13 @@ impl Host {
         }
     }
 
-    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>) {
+    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>, request: crate::facts::Request) {
         *lock(&self.facts_from) = Some((play, Some(root)));
+        *lock(&self.facts_request) = request;
+    }
+
+    pub(super) fn facts_request(&self) -> crate::facts::Request {
+        lock(&self.facts_request).clone()
     }
 
     pub(super) fn facts_from(&self) -> FactsFrom {
@@ -128,6 +144,31 @@ impl Host {
     /// Whether it failed or cannot be reached.
     pub fn is_lost(&self) -> bool {
         matches!(*lock(&self.health), Health::Failed { .. } | Health::Unreachable)
+    }
+
+    /// Enters a block with a `rescue`.
+    pub(super) fn enter_guard(&self) {
+        self.guards.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Leaves it.
+    pub(super) fn leave_guard(&self) {
+        self.guards.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a `rescue` takes over when a task fails now.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guards.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that it failed because a secret could not be read.
+    pub(super) fn note_lacking_secret(&self) {
+        self.lacks_secret.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it failed because a secret could not be read.
+    pub(super) fn lacks_secret(&self) -> bool {
+        self.lacks_secret.load(Ordering::Relaxed)
     }
 
     /// The counts so far.
@@ -155,9 +196,23 @@ impl Host {
         lock(&self.counts).unreachable = true;
     }
 
-    /// Notes a change that a plan does not make.
-    pub(super) fn plan_change(&self) {
+    /// Notes a change that a plan does not make, and what it would have made.
+    pub(super) fn plan_change(&self, made: Vec<Thing>) {
         self.planned.fetch_add(1, Ordering::Relaxed);
+        lock(&self.made).extend(made);
+    }
+
+    /// Whether a change of the plan makes this thing.
+    pub(super) fn plan_makes(&self, thing: &Thing) -> bool {
+        let made = lock(&self.made);
+        match thing {
+            // Directories are made with those above them.
+            Thing::Path(path) => {
+                let below = format!("{path}/");
+                made.iter().any(|made| matches!(made, Thing::Path(made) if made == path || made.starts_with(&below)))
+            }
+            _ => made.contains(thing),
+        }
     }
 
     /// Whether a plan has changes that were not made.

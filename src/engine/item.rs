@@ -143,7 +143,7 @@ impl Engine {
         let items = match self.loop_items(looping, scope).await {
             Ok(Some(items)) => items,
             Ok(None) => {
-                ended.done = Done::unknown("the items of its loop are known only after a change");
+                ended.done = Done::unknown("the items of its loop are not known yet");
                 return;
             }
             Err(trouble) => {
@@ -187,11 +187,15 @@ impl Engine {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
             };
+            let mut report = done.report(started.elapsed(), label.no_log);
+            if report.status == Status::Failed && host.is_guarded() {
+                report.status = Status::Rescued;
+            }
             self.parts.sink.emit(Event::ItemFinished {
                 task: Arc::clone(label),
                 host: host.name().to_owned(),
                 item: if label.no_log { "hidden by no_log".to_owned() } else { shown },
-                report: done.report(started.elapsed(), label.no_log),
+                report,
             });
             let stop = if task.loop_control.break_when.is_empty() {
                 false
@@ -241,7 +245,7 @@ impl Engine {
             Verdict::Yes => {}
             Verdict::No(condition) => return Ok(Done::skipped("Conditional result was False", Some(condition))),
             Verdict::Unknown(why) => {
-                return Ok(Done::unknown(format!("its condition is known only after a change: {why}")));
+                return Ok(Done::unknown(format!("its condition is not known yet: {why}")));
             }
         }
         if super::include::is_include(task) {
@@ -278,7 +282,7 @@ impl Engine {
                 done.fields.insert("attempts".into(), Value::from(attempt));
             }
             self.judge(task, scope, &mut done).await?;
-            if attempts == 1 || done.status == Status::Unknown || done.status == Status::Skipped {
+            if attempts == 1 || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
             let enough = if until.is_empty() {
@@ -315,7 +319,7 @@ impl Engine {
     ) -> Result<Done, Trouble> {
         let args = self.arguments(task, scope).await?;
         if let Some(why) = args.fields().values().find_map(unknown_inside) {
-            return Ok(Done::unknown(format!("an argument is known only after a change: {why}")));
+            return Ok(Done::unknown(format!("an argument is not known yet: {why}")));
         }
         if let Kind::Engine = task.module.kind {
             return self.run_builtin(task, site, play, scope, &args).await;
@@ -395,31 +399,29 @@ impl Engine {
     /// `changed_when` and `failed_when`.
     async fn judge(&self, task: &Task, scope: &TaskScope, done: &mut Done) -> Result<(), Trouble> {
         if matches!(done.status, Status::Skipped | Status::Unknown) {
-            // A command that changes nothing by its own word: only its result is unknown.
-            if done.status == Status::Unknown
-                && let Some(conditions) = &task.changed_when
-            {
-                let conditions: Vec<_> = conditions.iter().collect();
-                if let Ok(Verdict::No(_)) = self.conditions(&conditions, &register_in(task, scope, done)).await {
-                    done.status = Status::Ok;
-                }
-            }
             return Ok(());
         }
-        if let Some(conditions) = &task.changed_when
-            && done.status != Status::Failed
-        {
+        let failed = done.status == Status::Failed;
+        if let Some(conditions) = &task.changed_when {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            match self.conditions(&conditions, &scope).await {
-                Ok(Verdict::Yes) => done.status = Status::Changed,
-                Ok(Verdict::No(_)) => done.status = Status::Ok,
-                Ok(Verdict::Unknown(why)) => *done = Done::unknown(why),
+            let status = match self.conditions(&conditions, &scope).await {
+                Ok(Verdict::Yes) => Status::Changed,
+                Ok(Verdict::No(_)) => Status::Ok,
+                Ok(Verdict::Unknown(why)) => {
+                    *done = Done::unknown(why);
+                    return Ok(());
+                }
                 Err(trouble) => return no_verdict(done, "changed_when_result", trouble),
+            };
+            done.fields.insert("changed".into(), Value::from(status == Status::Changed));
+            if !failed {
+                done.status = status;
             }
-            if done.status != Status::Unknown {
-                done.fields.insert("changed".into(), Value::from(done.status == Status::Changed));
-            }
+        }
+        // In a plan nothing has failed yet.
+        if done.unknown.is_some() {
+            return Ok(());
         }
         if let Some(conditions) = &task.failed_when {
             let conditions: Vec<_> = conditions.iter().collect();

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::playbook::{Handler, Play, Vars, read_vars};
+use crate::playbook::{Handler, Play, Vars, no_vars_file, read_vars};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
@@ -50,14 +50,14 @@ impl Engine {
         });
         self.parts.sink.emit(Event::PlayStarted { name, hosts: names.clone(), check: self.parts.world.options.check });
         if names.is_empty() {
-            let message = format!("no host matches `{pattern}`");
-            self.parts.sink.emit(Event::Warning(Diagnostic::warning(message).at(&play.hosts.span)));
+            self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
             return Ok(());
         }
+        let names = self.ordered(play, names)?;
         let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
         for host in &hosts {
             host.enter_play();
-            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root));
+            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root), self.facts_request(play)?);
         }
         for batch in self.batches(play, &hosts)? {
             let batch = Batch {
@@ -75,6 +75,22 @@ impl Engine {
         Ok(())
     }
 
+    /// What to tell when a play selects no host.
+    fn nobody(&self, pattern: &str) -> Diagnostic {
+        let world = &self.parts.world;
+        if world.hosts.is_empty() {
+            return Diagnostic::warning(format!("no host matches `{pattern}`: the inventory is empty"))
+                .hint("put hosts into `inventory/hosts.yml`, or name another inventory with `-i`");
+        }
+        if let Some(limit) = &world.options.limit {
+            return Diagnostic::warning(format!("no host matches `{pattern}` within `--limit {limit}`"));
+        }
+        let known = world.hosts.keys().chain(world.groups.keys());
+        Diagnostic::warning(format!("no host matches `{pattern}`"))
+            .did_you_mean(pattern, known.map(String::as_str))
+            .hint("`mms run … --list-hosts` shows what the plays select")
+    }
+
     async fn run_batch(&self, batch: &Batch) -> Result<()> {
         let present: Vec<String> =
             batch.hosts.iter().filter(|host| !host.is_lost()).map(|host| host.name().to_owned()).collect();
@@ -82,7 +98,7 @@ impl Engine {
         for host in batch.hosts.iter().filter(|host| host.is_active()) {
             if let Err(trouble) = self.load_vars_files(batch, host).await {
                 match trouble {
-                    Trouble::Failure(failure) => return Err(Error::user(failure.msg)),
+                    Trouble::Failure(failure) => return Err(super::evaluate::error_of(failure)),
                     Trouble::Unreachable(error) => self.lose(host, error),
                 }
             }
@@ -116,6 +132,46 @@ impl Engine {
             message: error.message,
             hints: error.hints,
         });
+    }
+
+    /// The hosts in the play's `order`.
+    fn ordered(&self, play: &Play, mut names: Vec<String>) -> Result<Vec<String>> {
+        let Some(node) = &play.order else { return Ok(names) };
+        match self.play_text(node, play)?.as_str() {
+            "inventory" => {}
+            "reverse_inventory" => names.reverse(),
+            "sorted" => names.sort(),
+            "reverse_sorted" => {
+                names.sort();
+                names.reverse();
+            }
+            "shuffle" => rand::seq::SliceRandom::shuffle(names.as_mut_slice(), &mut rand::rng()),
+            other => {
+                return Err(Error::user(format!("`{other}` is not an order of hosts"))
+                    .at(&node.span)
+                    .hint("inventory, reverse_inventory, sorted, reverse_sorted or shuffle"));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Which facts the play wants.
+    fn facts_request(&self, play: &Play) -> Result<crate::facts::Request> {
+        let mut request = crate::facts::Request::default();
+        if !play.gather_subset.is_empty() {
+            let subset =
+                play.gather_subset.iter().map(|node| self.play_text(node, play)).collect::<Result<Vec<_>>>()?;
+            request.subset =
+                subset.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
+        }
+        if let Some(node) = &play.gather_timeout {
+            let text = self.play_text(node, play)?;
+            request.timeout = text
+                .trim()
+                .parse()
+                .map_err(|_| Error::user(format!("`{text}` is not a number of seconds")).at(&node.span))?;
+        }
+        Ok(request)
     }
 
     /// Text of the play that may use extra variables and the play's own.
@@ -185,7 +241,9 @@ impl Engine {
             };
             let found = names.iter().map(|name| batch.play.dir.join(name)).find(|path| path.is_file());
             let Some(path) = found else {
-                let error = Error::user(format!("there is no variables file `{}`", names.join("`, `"))).at(&node.span);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let missing = no_vars_file(&names, &batch.play.dir, &self.parts.loader).at(&node.span);
+                let error = Error::from(missing);
                 return Err(Trouble::Failure(super::evaluate::failure_of(&error)));
             };
             let read = self.parts.loader.files().yaml(&path).and_then(|node| read_vars(&node));
@@ -218,7 +276,7 @@ impl Engine {
                 self.site(Around::Parent(&parent), &scope, host, &quiet).await?
             }
         };
-        let probe = crate::facts::probe(&crate::facts::Request::default())?;
+        let probe = crate::facts::probe(&host.facts_request())?;
         let answer = self.probe(&site, &probe).await?;
         let facts = crate::facts::parse(&answer)?;
         host.vars.add_facts(facts, true);

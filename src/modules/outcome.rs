@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::connection::Answer;
+use crate::diagnostic::Span;
 use crate::value::{Fields, Value};
 
 /// A read-only script. It may be sent early, twice, or in vain, so it must not change anything.
@@ -140,6 +141,34 @@ pub struct Failure {
     /// Something is missing that an earlier task may provide (a user, a unit, a directory). When a plan has
     /// changes pending on the host, the task is unknown instead of failed.
     pub missing: bool,
+    /// What is missing, where that has a name. When the plan makes all of it, the task will change something: it cannot be as
+    /// wanted now.
+    pub needs: Vec<Thing>,
+    /// The place in what the user wrote, where there is a more exact one than the task. `msg` names it, too.
+    pub place: Option<Span>,
+    /// A secret could not be read: a run that fails of it ends with that exit code.
+    pub secret: bool,
+}
+
+impl std::fmt::Display for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+/// Something on a host that one task makes and another may need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thing {
+    /// An account.
+    User(String),
+    /// A group.
+    Group(String),
+    /// A file or a directory, and the directories above it.
+    Path(String),
 }
 
 impl Failure {
@@ -164,6 +193,13 @@ impl Failure {
             failure.fields.insert(format!("{name}_lines"), text.lines().map(Value::from).collect());
         }
         failure
+    }
+
+    /// Names what is missing.
+    #[must_use]
+    pub fn needs(mut self, thing: Thing) -> Self {
+        self.needs.push(thing);
+        self
     }
 
     /// Adds a field of the result.

@@ -44,10 +44,12 @@ fn run(command: &mut Command, stdin: Option<Vec<u8>>) -> Answer {
 
 impl Machine {
     pub fn up(name: &str) -> Self {
-        run(Command::new(lab()).args(["down", name]), None);
-        let answer = run(Command::new(lab()).args(["up", name]), None);
+        // Names of machines are short, and other runs of the tests have machines as well.
+        let name = format!("{name}-{:x}", std::process::id() % 0x1000);
+        run(Command::new(lab()).args(["down", &name]), None);
+        let answer = run(Command::new(lab()).args(["up", &name]), None);
         assert!(answer.ok(), "{}", answer.stderr_text());
-        Self { name: name.to_owned() }
+        Self { name }
     }
 
     fn as_root(&self, script: &str, stdin: Option<Vec<u8>>) -> Answer {
@@ -193,7 +195,9 @@ impl LabHost<'_> {
             None => self.machine.as_root(&frame.script, frame.stdin),
         };
         if let Some(live) = frame.live {
-            answer.stdout_text().lines().for_each(|line| drop(live.send(line.to_owned())));
+            for line in answer.stdout_text().lines() {
+                let _ = live.send(line.to_owned());
+            }
         }
         Ok(answer)
     }

@@ -30,7 +30,7 @@ impl Engine {
                 Ok(Verdict::Yes) => meant.push(Arc::clone(host)),
                 Ok(_) => {}
                 Err(Trouble::Unreachable(error)) => self.lose(host, error),
-                Err(Trouble::Failure(failure)) => return Err(Error::user(failure.msg).at(&task.span)),
+                Err(Trouble::Failure(failure)) => return Err(super::super::evaluate::error_of(failure).at(&task.span)),
             }
         }
         if meant.is_empty() {

@@ -11,7 +11,7 @@ use super::put::{self, Content, Put};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
 use crate::modules::support::{Ask, path, stat, text};
-use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Rule, Spec, StateModule, Type};
+use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Rule, Spec, StateModule, Thing, Type};
 use crate::value::{Fields, Value, to_json};
 
 /// Its arguments.
@@ -43,6 +43,10 @@ pub static SPEC: Spec = Spec {
 pub struct Copy;
 
 impl StateModule for Copy {
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        vec![Thing::Path(args.text("dest").trim_end_matches('/').to_owned())]
+    }
+
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         if let Some(content) = args.get("content") {
             if args.text("dest").ends_with('/') {

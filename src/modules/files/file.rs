@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::connection::Answer;
 use crate::modules::support::attrs::{self, Attrs, New, file_options};
 use crate::modules::support::{Ask, FileState, path, result, stat};
-use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Step, Type};
+use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Step, Thing, Type};
 use crate::sh;
 use crate::value::Fields;
 use times::Times;
@@ -55,6 +55,13 @@ pub(super) struct Task<'a> {
 }
 
 impl StateModule for File {
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        match args.str("state") {
+            Some("absent") => vec![],
+            _ => vec![Thing::Path(args.text("path").trim_end_matches('/').to_owned())],
+        }
+    }
+
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let times = Times::new(args)?;
         let src = args.str("src").filter(|src| !src.is_empty());
@@ -273,7 +280,9 @@ impl Task<'_> {
             return Ok(());
         }
         let parent = path::parent(&self.state.path);
-        Err(Failure::missing(format!("the directory {parent} does not exist")).field("path", self.state.path.as_str()))
+        Err(Failure::missing(format!("the directory {parent} does not exist"))
+            .needs(Thing::Path(parent.to_owned()))
+            .field("path", self.state.path.as_str()))
     }
 
     /// Ansible's diff: path and state, and the attributes that differ.

@@ -8,7 +8,7 @@ use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
 use crate::modules::support::write::{Write, attributes_step};
 use crate::modules::support::{Ask, FileState, mode, path, result, stat, text};
-use crate::modules::{Args, Change, Context, Failure, Next, Step};
+use crate::modules::{Args, Change, Context, Failure, Next, Step, Thing};
 use crate::value::{Fields, Value};
 
 /// Files larger than this many bytes travel on a channel of their own.
@@ -101,7 +101,7 @@ impl Put {
         let makes_directory = !state.exists() && !state.parent && into && args.text("dest").ends_with('/');
         if !state.exists() && !state.parent && !makes_directory {
             let msg = format!("Destination directory {} does not exist", path::parent(&state.path));
-            return Err(Failure::missing(msg));
+            return Err(Failure::missing(msg).needs(Thing::Path(path::parent(&state.path).to_owned())));
         }
         fields.insert("checksum".into(), self.sum.as_str().into());
         let mut attrs = Attrs::of(args);

@@ -4,7 +4,7 @@ use super::put::{self, Content, Put};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
 use crate::modules::support::text;
-use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Type};
+use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Thing, Type};
 use crate::template::FileOptions;
 use crate::value::{Fields, unknown_why};
 
@@ -43,6 +43,10 @@ pub static SPEC: Spec = Spec {
 pub struct Template;
 
 impl StateModule for Template {
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        vec![Thing::Path(args.text("dest").trim_end_matches('/').to_owned())]
+    }
+
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         use std::os::unix::fs::PermissionsExt as _;
         let local = cx.workstation.find_file("templates", args.text("src"))?;

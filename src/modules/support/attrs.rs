@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::mode;
 use super::stat::{Ask, FileState, FileType, Lookup, Stat};
-use crate::modules::{Args, Default, Failure, Opt, Type};
+use crate::modules::{Args, Default, Failure, Opt, Thing, Type};
 use crate::sh;
 
 /// `mode`.
@@ -313,8 +313,11 @@ fn id(name: &str, lookup: &Lookup, what: &str) -> Result<u32, Failure> {
     match lookup {
         Lookup::Id(id) => Ok(*id),
         Lookup::Missing | Lookup::NotAsked => {
-            let verb = if what == "user" { "chown" } else { "chgrp" };
-            Err(Failure::missing(format!("{verb} failed: failed to look up {what} {name}")))
+            let (verb, thing) = match what {
+                "user" => ("chown", Thing::User(name.to_owned())),
+                _ => ("chgrp", Thing::Group(name.to_owned())),
+            };
+            Err(Failure::missing(format!("{verb} failed: failed to look up {what} {name}")).needs(thing))
         }
     }
 }

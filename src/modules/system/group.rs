@@ -4,7 +4,7 @@ use super::accounts::{Group, PRELUDE};
 use super::output;
 use crate::connection::Answer;
 use crate::modules::{
-    Args, Change, Context, Default, Failure, Kind, Module, Next, Opt, Probe, Rule, Spec, StateModule, Step, Type,
+    Args, Change, Context, Default, Failure, Kind, Module, Next, Opt, Probe, Rule, Spec, StateModule, Step, Thing, Type,
 };
 use crate::sh;
 use crate::value::Fields;
@@ -35,6 +35,13 @@ static SPEC: Spec = Spec {
 struct Groups;
 
 impl StateModule for Groups {
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        if args.str("state") == Some("absent") {
+            return vec![];
+        }
+        vec![Thing::Group(args.text("name").to_owned())]
+    }
+
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let name = args.text("name");
         let Some(answer) = seen.first() else {

@@ -11,7 +11,7 @@ use super::accounts::{Group, PRELUDE, Passwd, Shadow};
 use super::output;
 use crate::connection::Answer;
 use crate::modules::{
-    Args, Change, Context, Default, Failure, Kind, Module, Next, Opt, Probe, Spec, StateModule, Step, Type,
+    Args, Change, Context, Default, Failure, Kind, Module, Next, Opt, Probe, Spec, StateModule, Step, Thing, Type,
 };
 use crate::sh;
 use crate::value::Fields;
@@ -125,6 +125,19 @@ fn look(args: &Args) -> String {
 }
 
 impl StateModule for User {
+    fn makes(&self, args: &Args) -> Vec<Thing> {
+        if args.str("state") == Some("absent") {
+            return vec![];
+        }
+        let name = args.text("name");
+        let home = args.str("home").map_or_else(|| format!("/home/{name}"), str::to_owned);
+        let mut makes = vec![Thing::User(name.to_owned()), Thing::Path(home)];
+        if args.str("group").is_none() {
+            makes.push(Thing::Group(name.to_owned()));
+        }
+        makes
+    }
+
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let Some(answer) = seen.first() else {
             return Ok(Next::Probe(Probe::new(format!("{PRELUDE}{}exit 0\n", look(args)))));

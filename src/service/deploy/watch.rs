@@ -181,7 +181,7 @@ async fn last_words(remote: &Remote<'_>, container: &str, uid: u32) -> String {
     let text = answer.map(|answer| answer.stdout_text().into_owned()).unwrap_or_default();
     if !text.trim().is_empty() {
         words.push_str("\nits last lines:");
-        text.lines().for_each(|line| words.push_str(&format!("\n  │ {line}")));
+        text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| words.push_str(&format!("\n  │ {line}")));
     }
     words
 }

@@ -24,7 +24,7 @@ become_root() {
     [ "$(id -u)" -ne 0 ] || return 0
     command -v sudo >/dev/null ||
         die "\`lab $1\` needs root, and sudo is not installed" "run it as root"
-    exec sudo MMS_LAB_CACHE="$CACHE" "$LAB/lab" "$@"
+    exec sudo MMS_LAB_CACHE="$CACHE" MMS_LAB_RUN="${MMS_LAB_RUN:-}" "$LAB/lab" "$@"
 }
 
 # with_lock FILE COMMAND…: one at a time over all callers. The lock is on descriptor 9; daemons must not inherit it.

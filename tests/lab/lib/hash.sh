@@ -36,7 +36,7 @@ hash_lines() {
     # A directory with a PG_VERSION is the data of a PostgreSQL; Podman's storage is no configuration.
     for data in $(find /home /srv /opt -name PG_VERSION -printf '%h\n' 2>/dev/null); do set -- "$@" -o -path "$data"; done
     excluded='-path /etc/resolv.conf -o -path /etc/machine-id -o -path /etc/.pwd.lock -o -path */.local/share/containers
-        -o -name .cache -o -name .*_history -o -name *.log -o -name logs
+        -o -name .cache -o -name .*_history -o -name .sudo_as_admin_successful -o -name *.log -o -name logs
         -o -name *.db -o -name *.db-wal -o -name *.db-shm -o -name dump.rdb -o -name .immich'
     set -f
     find $PLACES \( $excluded "$@" \) -prune -o -printf '%p %y %u:%g %m %l\n' 2>/dev/null

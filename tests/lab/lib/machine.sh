@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The life of a machine: an overlay over its flavour and the base, booted by systemd-nspawn in a cgroup of its own.
 #
-#   $STATE/machines/NAME/  address, flavour, directory, keeper (the process that boots it); gone when the machine is
+#   $STATE/machines/NAME/  address, flavour, directory, run (MMS_LAB_RUN of who asked for it), keeper (the process that boots
+#                          it); gone when the machine is
 #   $CACHE/machines/NAME/  upper, work, merged, home, console: the machine's own disk
 
 # The number of a process may have been given to a stranger since: only ours is in the machine's cgroup.
@@ -83,6 +84,7 @@ machine_up() {
     mkdir -p "$STATE/machines/$name"
     echo "$flavour" >"$STATE/machines/$name/flavour"
     echo "$disk" >"$STATE/machines/$name/directory"
+    echo "${MMS_LAB_RUN:-}" >"$STATE/machines/$name/run"
     with_lock "$NETWORK_LOCK" machine_join_network "$name"
     machine_make_disk "$name" "$disk"
     machine_start "$name" "$disk" "$flavour"
@@ -153,16 +155,26 @@ machine_wait() {
 
 machine_command_down() {
     local names=("$@") name
-    [ $# -gt 0 ] || die "no machine named" "usage: lab down NAME… | --all"
+    [ $# -gt 0 ] || die "no machine named" "usage: lab down NAME… | --run ID | --all"
     # shellcheck disable=SC2207
-    [ "$1" != --all ] || names=($(machine_names))
+    case $1 in
+        --all) names=($(machine_names)) ;;
+        --run) names=($(machine_names_of_run "${2:?--run needs the MMS_LAB_RUN that the machines were booted with}")) ;;
+    esac
     for name in "${names[@]}"; do
-        [ "${name#-}" = "$name" ] || die "lab down has no option $name" "usage: lab down NAME… | --all"
+        [ "${name#-}" = "$name" ] || die "lab down has no option $name" "usage: lab down NAME… | --run ID | --all"
         with_lock "$STATE/lock/$name" machine_remove "$name" &
     done
     wait
     with_lock "$NETWORK_LOCK" machine_leave_network
     access_refresh
+}
+
+machine_names_of_run() {
+    local name
+    for name in $(machine_names); do
+        [ "$(cat "$STATE/machines/$name/run" 2>/dev/null)" != "$1" ] || echo "$name"
+    done
 }
 
 machine_leave_network() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Seen, home, ssh_key};
 use crate::modules::support::path;
 use crate::modules::system::accounts::{Group, Passwd};
-use crate::modules::{Args, Failure};
+use crate::modules::{Args, Failure, Thing};
 use crate::sh;
 
 /// Which programs the host has.
@@ -294,7 +294,8 @@ fn ages(args: &Args, seen: Option<&Seen>) -> Vec<String> {
 }
 
 fn find<'a>(seen: &'a Seen, group: &str) -> Result<&'a Group, Failure> {
-    Group::find(&seen.groups, group).ok_or_else(|| Failure::missing(format!("Group {group} does not exist")))
+    Group::find(&seen.groups, group)
+        .ok_or_else(|| Failure::missing(format!("Group {group} does not exist")).needs(Thing::Group(group.to_owned())))
 }
 
 /// The groups whose member lists name the account.
