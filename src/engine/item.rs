@@ -293,7 +293,15 @@ impl Engine {
                 // `changed_when` and `failed_when` may ask for it.
                 done.fields.insert("attempts".into(), Value::from(attempt));
             }
-            self.judge(task, scope, &mut done).await?;
+            if let Err(trouble) = self.judge(task, scope, &mut done).await {
+                let Trouble::Failure(failure) = trouble else { return Err(trouble) };
+                // What the module returned is kept.
+                done.status = Status::Failed;
+                done.fields.insert("failed".into(), Value::from(true));
+                done.fields.insert("failed_when_result".into(), Value::from(failure.msg.as_str()));
+                done.fields.insert("msg".into(), Value::from(failure.msg));
+                done.hints.extend(failure.hints);
+            }
             if attempts == 1 || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
@@ -422,7 +430,7 @@ impl Engine {
             return Ok(());
         }
         let failed = done.status == Status::Failed;
-        if let Some(conditions) = &task.changed_when {
+        if let Some(conditions) = task.changed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let status = match self.conditions(&conditions, &scope).await? {
@@ -442,7 +450,7 @@ impl Engine {
         if done.unknown.is_some() {
             return Ok(());
         }
-        if let Some(conditions) = &task.failed_when {
+        if let Some(conditions) = task.failed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let verdict = self.conditions(&conditions, &scope).await?;

@@ -82,11 +82,14 @@ impl TaskScope {
                 ParentKind::Role(used) => {
                     push(&mut role_params, &used.params);
                     role_vars.push(Arc::clone(&used.vars));
+                    let beneath = used.dependencies.get().map(Vec::as_slice).unwrap_or_default();
+                    role_vars.extend(beneath.iter().rev().map(|role| Arc::clone(&role.vars)));
                     match used.via {
                         Via::Included => push(&mut include_params, keyword_vars),
                         Via::Listed => push(&mut role_vars, keyword_vars),
                     }
                     defaults.push(Arc::clone(&used.defaults));
+                    defaults.extend(beneath.iter().rev().map(|role| Arc::clone(&role.defaults)));
                 }
             }
         }
