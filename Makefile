@@ -14,8 +14,7 @@ PREPARE := tests/tools/prepare
 STEP = @printf '\n==> %s\n' '$(1)'
 # cargo-nextest is faster and shows more, but nobody has to have it.
 NEXTEST = $(shell command -v cargo-nextest)
-RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test)
-ONLY_IGNORED = $(if $(NEXTEST),--run-ignored ignored-only --no-tests pass,-- --ignored)
+RUN_TESTS = $(if $(NEXTEST),cargo nextest run,cargo test) --no-fail-fast
 
 .PHONY: help
 help: ## Show this list
@@ -50,15 +49,19 @@ unit: ## Tests that need no machine: unit, data, snapshot
 
 .PHONY: machine
 machine: ## Tests on disposable machines, and against ansible-core
+ifeq ($(MMS_TEST_MACHINE),0)
+	@echo 'tests on machines are left out: MMS_TEST_MACHINE=0'
+else
 	@$(PREPARE) test lab
 	@tests/tools/with-machines $(MAKE) --no-print-directory machine-tests
+endif
 
 .PHONY: machine-tests
 machine-tests:
 	$(call STEP,the lab)
 	$(LAB) build
 	$(call STEP,tests on machines)
-	$(RUN_TESTS) --locked $(ONLY_IGNORED)
+	$(RUN_TESTS) --locked --test stack --test service_lab
 	$(call STEP,ansible-core as the oracle)
 	$(if $(wildcard tests/dialect.rs),$(RUN_TESTS) --locked --test dialect,@echo 'there is no tests/dialect.rs')
 

@@ -7,6 +7,7 @@ mod global;
 mod logs;
 mod playbook_run;
 mod run;
+mod selection;
 mod services;
 mod session;
 mod status;
@@ -63,7 +64,8 @@ pub fn main() -> ExitCode {
         }
     };
     let redactor = Redactor::default();
-    let ui = Ui::new(cli.global.color.unwrap_or_default(), cli.global.verbose, !cli.global.json, redactor);
+    let color = Session::color(&cli.global);
+    let ui = Ui::new(color, cli.global.verbose, !cli.global.json, redactor);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -9,7 +9,7 @@ mod render;
 use std::fmt;
 use std::sync::Arc;
 
-pub use render::render;
+pub use render::{render, snippet};
 
 /// A text that a user wrote and that errors point into.
 #[derive(PartialEq, Eq)]

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
 use crate::connection::{Connection, ConnectionError, Prompter, Target};
@@ -40,6 +41,7 @@ pub use ask::Question;
 pub use builtin::takes_expressions;
 pub use host::Host;
 pub use target::TargetDefaults;
+pub use task::glob;
 
 /// Makes connections. The real one is `connection::connect`; tests put a scripted one here.
 pub trait Connector: Send + Sync {
@@ -49,8 +51,9 @@ pub trait Connector: Send + Sync {
 
 /// Picks hosts by pattern. Implemented by `inventory`.
 pub trait Hosts: Send + Sync {
-    /// The hosts that a play's pattern matches, `--limit` applied, in order.
-    fn select(&self, pattern: &str) -> Result<Vec<String>>;
+    /// The hosts that a play's pattern matches, `--limit` applied, in order; those of `added` groups, which a run has made or
+    /// extended, too.
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>>;
 }
 
 /// Opens encrypted files on the workstation.
@@ -153,6 +156,7 @@ impl Engine {
             hosts: hosts.iter().filter(|host| host.in_play()).map(|host| host.summary()).collect(),
             duration: started.elapsed(),
             check: self.parts.world.options.check,
+            secret: hosts.iter().any(|host| host.lacks_secret()),
         };
         self.parts.sink.emit(Event::Finished(summary.clone()));
         outcome.map(|()| summary)
@@ -187,6 +191,9 @@ impl Engine {
 
 /// What a whole run ends with.
 pub fn exit_kind(summary: &Summary) -> Option<ErrorKind> {
+    if summary.secret {
+        return Some(ErrorKind::Vault);
+    }
     if summary.hosts.iter().any(|host| host.failed > 0) {
         return Some(ErrorKind::Failed);
     }

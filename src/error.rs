@@ -20,7 +20,8 @@ pub enum Exit {
     Ok = 0,
     /// The arguments, the project or a template is wrong; nothing was run.
     User = 1,
-    /// A task or a service failed on at least one host.
+    /// A task or a service failed on at least one host. A refused become (a wrong sudo password, no right to become) is such a
+    /// failure: the host was reached and logged in to, and `rescue` and `ignore_errors` see it, as in Ansible.
     Failed = 2,
     /// At least one host could not be reached, trusted or logged in to, and none failed otherwise.
     Unreachable = 3,
@@ -94,7 +95,10 @@ impl Error {
 
     /// A local file could not be read or written.
     pub fn io(verb: &str, path: &Path, source: &std::io::Error) -> Self {
-        Self::user(format!("cannot {verb} `{}`: {source}", path.display()))
+        let text = source.to_string();
+        // The number says nothing to people that the words do not.
+        let why = text.split(" (os error ").next().unwrap_or(&text);
+        Self::user(format!("cannot {verb} `{}`: {}", path.display(), lower_first(why)))
     }
 
     /// Several diagnostics that were found together. `None` when there are none.
@@ -151,6 +155,12 @@ impl Error {
         }
         self
     }
+}
+
+/// The text with a small first letter, as messages begin.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 impl From<Diagnostic> for Error {

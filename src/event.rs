@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::modules::Diff;
 use crate::value::Fields;
 
@@ -66,6 +66,8 @@ pub struct Report {
     pub looped: bool,
     /// What to do about a failure.
     pub hints: Vec<String>,
+    /// The place in what the user wrote that a failure is about, where there is a more exact one than the task.
+    pub place: Option<Span>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -100,6 +102,9 @@ pub struct Summary {
     pub duration: Duration,
     /// Whether this was a plan.
     pub check: bool,
+    /// Whether a host failed because a secret could not be read.
+    #[serde(skip)]
+    pub secret: bool,
 }
 
 /// The counts of one host.

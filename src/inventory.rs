@@ -187,6 +187,22 @@ impl Inventory {
         Ok(layers)
     }
 
+    /// This inventory with hosts in groups that a run has made or extended.
+    pub fn extended(&self, added: &IndexMap<String, Vec<String>>) -> Result<Self> {
+        let mut extended = Self {
+            project: Arc::clone(&self.project),
+            model: self.model.clone(),
+            dirs: self.dirs.clone(),
+            files: Mutex::default(),
+        };
+        for (group, hosts) in added {
+            for host in hosts {
+                extended.add_host(host, std::slice::from_ref(group), IndexMap::new())?;
+            }
+        }
+        Ok(extended)
+    }
+
     /// Adds a host while running (`add_host`): it is created if need be, joins the groups (created if need be) and its variables
     /// are set. Returns whether anything changed.
     pub fn add_host(&mut self, name: &str, groups: &[String], vars: Vars) -> Result<bool> {

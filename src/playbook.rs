@@ -14,7 +14,7 @@ mod tags;
 mod task;
 
 pub use arguments::{Arguments, parse_words};
-pub use check::Checker;
+pub use check::{Checker, no_vars_file};
 
 pub use keywords::{Keywords, as_nodes, is_variable_name, read_vars};
 pub use load::{Files, LoadedRole, Loader, RoleParts, find_tasks};

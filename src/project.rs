@@ -117,7 +117,9 @@ impl Project {
     /// A text file.
     pub fn source(&self, path: &Path) -> Result<Arc<Source>> {
         let bytes = file::read(path)?;
-        Ok(Source::new(self.name_of(path), file::text(path, bytes)?))
+        let name = self.name_of(path);
+        let text = file::text(&name, bytes)?;
+        Ok(Source::new(name, text))
     }
 
     /// A file that must be YAML in clear. Read once.
@@ -145,7 +147,8 @@ impl Project {
                         bytes,
                     })),
                     None => {
-                        let parsed = yaml::parse(&Source::new(name, file::text(entry.key(), bytes)?))?;
+                        let text = file::text(&name, bytes)?;
+                        let parsed = yaml::parse(&Source::new(name, text))?;
                         self.warn(parsed.warnings);
                         Document::Plain(Arc::new(parsed.node))
                     }

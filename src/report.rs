@@ -3,6 +3,7 @@
 
 pub mod diff;
 pub mod json;
+mod mask;
 pub mod terminal;
 
 pub use json::JsonSink;

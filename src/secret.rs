@@ -3,11 +3,13 @@
 //! Everything decrypted from a vault (and every password) is registered with a [`Redactor`]. Every sink (terminal, diff, JSON,
 //! run log, error) passes its text through [`Redactor::redact`], which also masks the common encodings of a secret.
 
+mod forms;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
+use aho_corasick::{AhoCorasick, MatchKind};
 
 /// What is printed instead of a secret.
 pub const MASK: &str = "********";
@@ -23,7 +25,8 @@ pub struct Redactor(Arc<RwLock<State>>);
 #[derive(Default)]
 struct State {
     needles: BTreeSet<String>,
-    matcher: Option<aho_corasick::AhoCorasick>,
+    /// Made of the needles when it is first needed after one was added.
+    matcher: Option<AhoCorasick>,
 }
 
 impl std::fmt::Debug for Redactor {
@@ -33,42 +36,40 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Registers a secret text: from now on it is masked in every sink, also line by line, in base64, JSON, URL and shell
-    /// quoting.
+    /// Registers a secret text: from now on it is masked in every sink, also line by line and in the forms that templates and
+    /// programs give it: base64 (also inside of a longer text), URL, JSON, YAML, Python, HTML and shell quoting, other case.
     pub fn add(&self, secret: &str) {
         let mut forms = BTreeSet::new();
         let lines = secret.lines().filter(|_| secret.contains('\n'));
-        for text in std::iter::once(secret).chain(std::iter::once(secret.trim())).chain(lines) {
-            if text.len() < SHORTEST {
-                continue;
+        for text in std::iter::once(secret).chain(std::iter::once(secret.trim())).chain(lines.map(str::trim)) {
+            if text.len() >= SHORTEST {
+                forms::of(text, &mut forms);
             }
-            forms.insert(text.to_owned());
-            forms.insert(crate::sh::quote(text).trim_matches('\'').to_owned());
-            forms.insert(serde_json::Value::from(text).to_string().trim_matches('"').to_owned());
-            let b64 = base64::engine::general_purpose::STANDARD.encode(text);
-            forms.insert(b64.trim_end_matches('=').to_owned());
-            forms.insert(percent_encode(text));
         }
-        let mut state = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = state.needles.len();
         state.needles.extend(forms.into_iter().filter(|form| form.len() >= SHORTEST));
         if state.needles.len() != before {
-            state.matcher = aho_corasick::AhoCorasick::builder()
-                .match_kind(aho_corasick::MatchKind::LeftmostLongest)
-                .build(&state.needles)
-                .ok();
+            state.matcher = None;
         }
     }
 
     /// The text with every registered secret masked.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let state = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &state.matcher {
-            Some(matcher) if matcher.is_match(text) => {
-                let masks = vec![MASK; state.needles.len()];
-                Cow::Owned(matcher.replace_all(text, &masks))
-            }
-            _ => Cow::Borrowed(text),
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if state.needles.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        if let Some(matcher) = &state.matcher {
+            return mask(matcher, text);
+        }
+        drop(state);
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&state.needles);
+        match built {
+            Ok(matcher) => mask(state.matcher.insert(matcher), text),
+            // Too many secrets for one automaton: better no text than a secret.
+            Err(_) => Cow::Borrowed(MASK),
         }
     }
 
@@ -78,17 +79,20 @@ impl Redactor {
     }
 }
 
-fn percent_encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+fn mask<'a>(matcher: &AhoCorasick, text: &'a str) -> Cow<'a, str> {
+    let mut matches = matcher.find_iter(text).peekable();
+    if matches.peek().is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut start = 0;
+    for found in matches {
+        masked.push_str(text.get(start..found.start()).unwrap_or_default());
+        masked.push_str(MASK);
+        start = found.end();
+    }
+    masked.push_str(text.get(start..).unwrap_or_default());
+    Cow::Owned(masked)
 }
 
 #[cfg(test)]
@@ -107,5 +111,27 @@ mod tests {
             assert!(!masked.contains("word"), "{masked}");
         }
         assert_eq!(redactor.redact("nothing here"), "nothing here");
+    }
+
+    #[test]
+    fn masks_a_secret_inside_of_encoded_text() {
+        use base64::Engine as _;
+        let redactor = Redactor::default();
+        redactor.add("correct horse battery");
+        for before in ["", "u", "us", "user:", "root:x"] {
+            let encoded =
+                base64::engine::general_purpose::STANDARD.encode(format!("{before}correct horse battery and more"));
+            assert!(redactor.is_tainted(&encoded), "{encoded}");
+        }
+    }
+
+    #[test]
+    fn what_is_added_later_counts_and_short_texts_do_not() {
+        let redactor = Redactor::default();
+        redactor.add("first secret");
+        assert_eq!(redactor.redact("a first secret"), format!("a {MASK}"));
+        redactor.add("second\nlines of it\n");
+        redactor.add("abc");
+        assert_eq!(redactor.redact("lines of it, abc"), format!("{MASK}, abc"));
     }
 }

@@ -52,12 +52,12 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
-    /// On a terminal.
+    /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
-    /// Also into files and pipes.
+    /// Also into files and pipes
     Always,
-    /// Nowhere.
+    /// Nowhere
     Never,
 }
 

@@ -4,28 +4,18 @@ mod progress;
 mod prompt;
 mod style;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, render};
+use crate::diagnostic::{Diagnostic, Severity, render};
 use crate::error::Error;
 use crate::secret::Redactor;
+use crate::settings::Color;
 
 pub use progress::Progress;
 pub use prompt::TerminalPrompter;
 pub use style::{Paint, Style};
-
-/// When colours are used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum ColorChoice {
-    /// When stdout is a terminal and `NO_COLOR` is not set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// The terminal of a command. Clones share it.
 #[derive(Clone)]
@@ -43,12 +33,12 @@ struct Inner {
 
 impl Ui {
     /// The terminal. `animate` allows progress lines when stderr is a terminal.
-    pub fn new(color: ColorChoice, verbosity: u8, animate: bool, redactor: Redactor) -> Self {
+    pub fn new(color: Color, verbosity: u8, animate: bool, redactor: Redactor) -> Self {
         let paint = |terminal: bool| {
             Paint::new(match color {
-                ColorChoice::Always => true,
-                ColorChoice::Never => false,
-                ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
             })
         };
         let stderr = std::io::stderr().is_terminal();
@@ -89,7 +79,7 @@ impl Ui {
         self.inner.progress.suspend(|| {
             let mut out = std::io::stdout().lock();
             // Nobody reads any longer: there is nobody to tell.
-            let _ = writeln!(out, "{}", printable(&line));
+            let _ = writeln!(out, "{}", printable(&line, self.inner.paint_out.is_on()));
         });
     }
 
@@ -106,13 +96,18 @@ impl Ui {
     pub fn note(&self, line: &str) {
         let line = self.inner.redactor.redact(line);
         self.inner.progress.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{}", printable(&line));
+            let _ = writeln!(std::io::stderr().lock(), "{}", printable(&line, self.inner.paint_err.is_on()));
         });
     }
 
     /// Shows a warning or an error with its place and hints.
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
-        self.note(&render(diagnostic, self.inner.paint_err.is_on()));
+        let mut text = render(diagnostic, self.inner.paint_err.is_on());
+        if diagnostic.severity == Severity::Warning {
+            // What follows is about something else.
+            text.push('\n');
+        }
+        self.note(&text);
     }
 
     /// Shows everything an error says.
@@ -126,28 +121,39 @@ impl Ui {
     }
 }
 
-/// Text with control characters of foreign output taken out, except line ends, tabs and our own colours.
-fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+/// Text with the escape sequences and control characters of foreign output taken out, except line ends and tabs. Colours stay
+/// where there are colours; they end with the text.
+fn printable(text: &str, colours: bool) -> Cow<'_, str> {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     if text.chars().all(harmless) {
         return text.into();
     }
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        if c == '\u{1b}' {
-            let length = style::own_colour(rest);
+    let plain = |text: &str| -> String {
+        anstream::adapter::strip_str(text).to_string().chars().filter(|c| harmless(*c)).collect()
+    };
+    if !colours {
+        return plain(text).into();
+    }
+    let mut clean = String::with_capacity(text.len() + RESET.len());
+    let mut start = 0;
+    for (at, _) in text.match_indices('\u{1b}') {
+        let rest = text.get(at..).unwrap_or_default();
+        let length = style::colour(rest);
+        if length > 0 {
+            clean.push_str(&plain(text.get(start..at).unwrap_or_default()));
             clean.push_str(rest.get(..length).unwrap_or_default());
-            rest = rest.get(length.max(1)..).unwrap_or_default();
-            continue;
+            start = at + length;
         }
-        if harmless(c) {
-            clean.push(c);
-        }
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+    }
+    clean.push_str(&plain(text.get(start..).unwrap_or_default()));
+    if start > 0 && !clean.ends_with(RESET) {
+        clean.push_str(RESET);
     }
     clean.into()
 }
+
+/// Ends every colour.
+const RESET: &str = "\u{1b}[0m";
 
 #[cfg(test)]
 mod tests {
@@ -155,10 +161,10 @@ mod tests {
 
     #[test]
     fn foreign_escapes_are_dropped_and_colours_kept() {
-        assert_eq!(
-            printable("a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2Jb\r"),
-            "a\u{1b}[31mred\u{1b}[0m]0;title[2Jb"
-        );
-        assert_eq!(printable("plain\ttext\n"), "plain\ttext\n");
+        let foreign = "a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2Jb\r";
+        assert_eq!(printable(foreign, true), "a\u{1b}[31mred\u{1b}[0mb\u{1b}[0m");
+        assert_eq!(printable(foreign, false), "aredb");
+        assert_eq!(printable("plain\ttext\n", true), "plain\ttext\n");
+        assert_eq!(printable("\u{1b}[1mbold", true), "\u{1b}[1mbold\u{1b}[0m");
     }
 }

@@ -178,6 +178,37 @@ fn templates_page() {
     same("docs/templates.md", &page);
 }
 
+/// The keys of an object of a JSON schema.
+fn keys(schema: &serde_json::Value) -> String {
+    let required: Vec<_> =
+        schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let mut list = String::new();
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        let help = property["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let needed = if required.contains(&name.as_str()) { " (**required**)" } else { "" };
+        writeln!(list, "- `{name}`{needed}: {help}").unwrap();
+    }
+    list
+}
+
+#[test]
+fn keys_of_services() {
+    let schema = mms::service::schema::service();
+    let definitions = schema["$defs"].as_object().unwrap();
+    let container = &definitions["Container"];
+    let mut service = schema.clone();
+    // The keys of a single container may stand at the top as well; they are told once.
+    let names = container["properties"].as_object().unwrap();
+    service["properties"].as_object_mut().unwrap().retain(|name, _| !names.contains_key(name));
+    let mut text = format!("### A service\n\n{}\n### A container\n\n{}", keys(&service), keys(container));
+    for (name, definition) in definitions {
+        if name != "Container" && definition.get("properties").is_some() {
+            write!(text, "\n### {name}\n\n{}", keys(definition)).unwrap();
+        }
+    }
+    same_between("docs/services.md", "keys", &text);
+}
+
 #[test]
 fn environment_variables() {
     let mut table = "| variable | Ansible's | what it does |\n|---|---|---|\n".to_owned();

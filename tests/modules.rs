@@ -1,7 +1,8 @@
 //! Plans of state modules from data, without a host: each file `tests/modules/MODULE/*.yml` is a list of cases
-//! `{name, args, check?, answers: [{rc?, stdout?, stderr?}], want}`. `want` names what comes next (`probe`, `ok`, `change`, `action`, `skip`,
+//! `{name, args, check?, answers: [{rc?, stdout?, stderr?}], applied?, want}`. `want` names what comes next (`probe`, `ok`, `change`, `action`, `skip`,
 //! `unknown` or `fail`) and any of: `result` (fields), `summary` (whole), `diff` (texts that stand in before or after), `steps` and
-//! `script` (texts that the steps or the probe hold), `not_in_steps`, `msg` (part of a failure), `missing`.
+//! `script` (texts that the steps or the probe hold), `not_in_steps`, `msg` (part of a failure), `missing`, `hints` (texts). `applied` is what the steps answered, and
+//! `finished` what came of it: `result`, or `msg` and `missing`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "modules/runner.rs"]
@@ -10,14 +11,14 @@ mod runner;
 use std::path::Path;
 
 use mms::connection::Answer;
-use mms::modules::{Context, Next, Step};
-use mms::value::{from_fields, to_json};
+use mms::modules::{Change, Context, Failure, Next, Step};
+use mms::value::{Fields, from_fields, to_json};
 use runner::{Folder, holds, task, yaml_files};
 use serde_json::{Value as Json, json};
 
-fn answers(case: &Json) -> Vec<Answer> {
+fn answers(case: &Json, key: &str) -> Vec<Answer> {
     let bytes = |answer: &Json, key: &str| answer[key].as_str().unwrap_or_default().as_bytes().to_vec();
-    case["answers"]
+    case[key]
         .as_array()
         .into_iter()
         .flatten()
@@ -46,8 +47,29 @@ fn outcome(module: &str, case: &Json) -> Json {
     let folder = Folder(Path::new("tests/modules").join(module));
     let check = case["check"].as_bool().unwrap_or(false);
     let cx = Context { check, diff: true, user: None, workstation: &folder };
-    let next = task(module, &case["args"]).and_then(|(module, args)| module.plan(&cx, &args, &answers(case)));
-    let result = |fields| to_json(&from_fields(fields));
+    let result = |fields: &Fields| to_json(&from_fields(fields));
+    let failed = |failure: &Failure| {
+        json!({
+            "next": "fail", "msg": failure.msg, "missing": failure.missing, "result": result(&failure.fields),
+            "hints": failure.hints.join("\n"),
+        })
+    };
+    let (module, args) = match task(module, &case["args"]) {
+        Ok(task) => task,
+        Err(failure) => return failed(&failure),
+    };
+    let seen = answers(case, "answers");
+    let next = module.plan(&cx, &args, &seen);
+    let finished = |change: &Change| {
+        let applied = answers(case, "applied");
+        if applied.is_empty() {
+            return Json::Null;
+        }
+        match module.finish(&cx, &args, change, &seen, &applied) {
+            Ok(fields) => json!({ "result": result(&fields) }),
+            Err(failure) => failed(&failure),
+        }
+    };
     match next {
         Ok(Next::Probe(probe)) => json!({"next": "probe", "script": probe.script}),
         Ok(Next::Ok(fields)) => json!({"next": "ok", "result": result(&fields)}),
@@ -58,11 +80,11 @@ fn outcome(module: &str, case: &Json) -> Json {
             "result": result(&change.result),
             "summary": change.summary,
             "steps": scripts(&change.steps),
+            "finished": finished(change),
+            "hints": finished(change)["hints"],
             "diff": change.diff.iter().map(|diff| format!("{}\n{}\n", diff.before, diff.after)).collect::<String>(),
         }),
-        Err(failure) => json!({
-            "next": "fail", "msg": failure.msg, "missing": failure.missing, "result": result(&failure.fields),
-        }),
+        Err(failure) => failed(&failure),
     }
 }
 
@@ -76,7 +98,7 @@ fn check(want: &Json, got: &Json) -> Result<(), String> {
         };
         let within = |text: &str| found.as_str().is_some_and(|found| found.contains(text));
         let good = match key.as_str() {
-            "steps" | "script" | "diff" | "msg" => texts.iter().all(|text| within(text)),
+            "steps" | "script" | "diff" | "msg" | "hints" => texts.iter().all(|text| within(text)),
             "not_in_steps" => !texts.iter().any(|text| within(text)),
             _ => holds(value, found),
         };

@@ -15,8 +15,11 @@ pub fn parse(given: &[String], project: &Project) -> Result<Vars> {
     for text in given {
         if let Some(path) = text.strip_prefix('@') {
             let path = crate::fs::expand_home(path);
-            vars.extend(read_vars(&*project.yaml(&path)?)?);
-        } else if text.trim_start().starts_with(['{', '[']) {
+            let node = project.yaml(&path).map_err(|error| {
+                if path.is_file() { error } else { error.hint("`-e @FILE` names a file, from the current directory") }
+            })?;
+            vars.extend(read_vars(&node)?);
+        } else if text.trim_start().starts_with('{') {
             vars.extend(read_vars(&yaml::parse(&source(text))?.node)?);
         } else {
             vars.extend(words(text)?);

@@ -21,7 +21,7 @@ pub struct Logs {
     #[arg(value_name = "SERVICE")]
     service: String,
     /// Keep showing new lines until Ctrl-C
-    #[arg(short = 'F', long = "follow", visible_short_alias = 'f')]
+    #[arg(short, long)]
     follow: bool,
     /// How many lines from the end
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100)]

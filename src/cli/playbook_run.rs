@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::session::Selected;
-use super::{Global, Session, extra_vars};
+use super::{Global, Session, extra_vars, selection};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
@@ -36,6 +36,9 @@ pub struct RunArgs {
     /// Start at the task of this name; may be a shell pattern
     #[arg(long, value_name = "NAME")]
     pub start_at_task: Option<String>,
+    /// How many hosts are worked on at the same time
+    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pub forks: Option<u16>,
     /// Run handlers even on hosts where a task failed
     #[arg(long)]
     pub force_handlers: bool,
@@ -69,7 +72,10 @@ pub struct PlaybookRun<'a> {
 impl PlaybookRun<'_> {
     /// Runs playbooks one after the other, on one set of connections each.
     pub async fn run(&self, paths: &[PathBuf], ui: &Ui) -> Result<Exit> {
-        let session = Session::open(self.global, ui)?;
+        let mut session = Session::open(self.global, ui)?;
+        if let Some(forks) = self.args.forks {
+            session.settings.forks = usize::from(forks);
+        }
         let mut worst = Exit::Ok;
         for path in paths {
             let exit = self.run_one(&session, path).await?;
@@ -85,8 +91,7 @@ impl PlaybookRun<'_> {
         let ui = &session.ui;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         if !path.is_file() {
-            return Err(Error::user(format!("there is no playbook `{}`", session.project.name_of(&path)))
-                .hint("playbooks are in `playbooks/` of the project"));
+            return Err(self.no_playbook(session, &path));
         }
         let mut extra = extra_vars::parse(&self.args.extra_vars, &session.project)?;
         extra.extend(self.own.clone());
@@ -100,6 +105,7 @@ impl PlaybookRun<'_> {
             return Err(error);
         }
         let inventory = session.inventory()?;
+        session.check_limit(&inventory, self.args.limit.as_deref())?;
         let split =
             |tags: &[String]| tags.iter().map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect();
         let options = RunOptions {
@@ -118,10 +124,17 @@ impl PlaybookRun<'_> {
         if let Some(listing) = self.listing {
             return list(ui, &playbook, listing, &hosts, &templar);
         }
+        for warning in selection::unknown_tags(&playbook, [&self.args.tags, &self.args.skip_tags]) {
+            ui.diagnostic(&warning);
+        }
+        if let Some(name) = &self.args.start_at_task {
+            selection::check_start(&playbook, name)?;
+        }
+        session.check_secrets(&hosts.inventory, self.args.limit.as_deref(), &dir)?;
         let sink: Arc<dyn Sink> = if self.global.json {
             Arc::new(JsonSink::new(ui.clone()))
         } else {
-            Arc::new(TerminalSink::new(ui.clone(), diff))
+            Arc::new(TerminalSink::new(ui.clone(), diff, self.check))
         };
         let engine = Engine::new(Parts {
             world,
@@ -160,6 +173,34 @@ impl PlaybookRun<'_> {
     }
 }
 
+impl PlaybookRun<'_> {
+    fn no_playbook(&self, session: &Session, path: &Path) -> Error {
+        let project = &session.project;
+        let name = project.name_of(path);
+        if path.is_dir() {
+            return Error::user(format!("`{name}` is a directory, not a playbook"))
+                .hint(format!("name the playbooks in it: `mms run {}`", path.join("site.yml").display()));
+        }
+        let files = project.yaml_files(&project.playbooks()).unwrap_or_default();
+        let known: Vec<String> = files.iter().map(|path| project.name_of(path)).collect();
+        let hint = match known.as_slice() {
+            [] => format!(
+                "`{}` has no `playbooks/`: is it the project you mean? (`--project DIR`)",
+                project.root().display()
+            ),
+            _ => format!("the project has: {}", known.join(", ")),
+        };
+        if self.own.contains_key("mms_services_dir") {
+            return Error::user(format!("there is no playbook `{name}`, which this verb runs"))
+                .hint("`mms run PLAYBOOK` runs another one")
+                .hint(hint);
+        }
+        Error::user(format!("there is no playbook `{name}`"))
+            .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
+            .hint(hint)
+    }
+}
+
 /// Prints what a run would do, without connecting.
 fn list(
     ui: &Ui,
@@ -176,7 +217,7 @@ fn list(
         ui.data(&format!("play #{} ({pattern}): {name}", number + 1));
         match listing {
             Listing::Hosts => {
-                for host in hosts.select(&pattern)? {
+                for host in hosts.select(&pattern, &indexmap::IndexMap::new())? {
                     ui.data(&format!("  {host}"));
                 }
             }
@@ -186,7 +227,8 @@ fn list(
                     list_items(ui, list, listing, &mut tags);
                 }
                 if listing == Listing::Tags {
-                    ui.data(&format!("  tags: {}", tags.into_iter().collect::<Vec<_>>().join(", ")));
+                    let tags: Vec<_> = tags.into_iter().collect();
+                    ui.data(&format!("  tags: {}", if tags.is_empty() { "none".to_owned() } else { tags.join(", ") }));
                 }
             }
         }

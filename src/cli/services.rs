@@ -16,9 +16,13 @@ pub fn known(session: &Session) -> Result<Vec<String>> {
 pub fn variables(session: &Session, names: &[String]) -> Result<Vars> {
     let known = known(session)?;
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        let has = match known.as_slice() {
+            [] => format!("`{}` holds no services", session.project.services().display()),
+            _ => format!("the project has: {}", known.join(", ")),
+        };
         return Err(Diagnostic::error(format!("there is no service `{name}`"))
             .did_you_mean(name, known.iter().map(String::as_str))
-            .hint(format!("the project has: {}", known.join(", ")))
+            .hint(has)
             .into());
     }
     let mut vars = Vars::new();

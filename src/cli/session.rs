@@ -12,12 +12,13 @@ use crate::connection::{
 };
 use crate::diagnostic::Span;
 use crate::engine::{Connector, Hosts, Secrets, TargetDefaults};
+use crate::env_vars;
 use crate::error::{Error, Result};
 use crate::inventory::{Content, Inventory, variables_of};
 use crate::playbook::{Files, Loader, Vars};
-use crate::project::Project;
+use crate::project::{Document, EncryptedFile, Project};
 use crate::secret::Redactor;
-use crate::settings::Settings;
+use crate::settings::{Color, Settings};
 use crate::template::{Scope, Services, Templar};
 use crate::ui::{TerminalPrompter, Ui};
 use crate::value::{Raw, Value};
@@ -44,23 +45,36 @@ pub struct Session {
 }
 
 impl Session {
-    /// Finds the project and resolves the settings. Nothing is decrypted and nobody is asked yet.
-    pub fn open(global: &Global, ui: &Ui) -> Result<Self> {
+    /// When colours are used, as far as that can be told. What is wrong with the project is told by [`Session::open`].
+    pub fn color(global: &Global) -> Color {
+        let resolved = || Self::resolve(global).ok().map(|(_, settings)| settings.color);
+        global.color.or_else(resolved).unwrap_or_default()
+    }
+
+    fn resolve(global: &Global) -> Result<(Arc<Project>, Settings)> {
         let start = match &global.project {
             Some(dir) => dir.clone(),
             None => std::env::current_dir().map_err(|error| Error::io("find", Path::new("."), &error))?,
         };
         let project = Arc::new(Project::discover(&start)?);
-        let settings = Settings::resolve(
-            global.given(),
-            &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
-            &project,
-        )?;
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let settings = Settings::resolve(global.given(), &env, &project)?;
+        Ok((project, settings))
+    }
+
+    /// Finds the project and resolves the settings. Nothing is decrypted and nobody is asked yet.
+    pub fn open(global: &Global, ui: &Ui) -> Result<Self> {
+        let (project, settings) = Self::resolve(global)?;
         let prompter: Arc<dyn Prompter> = Arc::new(TerminalPrompter::new(ui.clone()));
-        let sources = settings
-            .identities
-            .iter()
-            .map(|path| IdentitySource { path: path.clone(), from: "the settings".to_owned() });
+        let from = if !global.identity.is_empty() {
+            "--identity"
+        } else if std::env::var_os(env_vars::IDENTITY.name).is_some_and(|value| !value.is_empty()) {
+            env_vars::IDENTITY.name
+        } else {
+            "mms.toml"
+        };
+        let sources =
+            settings.identities.iter().map(|path| IdentitySource { path: path.clone(), from: from.to_owned() });
         let keyring = Keyring::new(sources.collect(), Arc::clone(&prompter));
         Ok(Self {
             ui: ui.clone(),
@@ -92,7 +106,12 @@ impl Session {
 
     /// A loader of playbooks whose imports may use these extra variables.
     pub fn loader(&self, templar: &Templar, extra: &Arc<Vars>) -> Loader {
-        let files = ProjectFiles { project: Arc::clone(&self.project), roles: self.settings.roles_path.clone() };
+        let files = ProjectFiles {
+            project: Arc::clone(&self.project),
+            roles: self.settings.roles_path.clone(),
+            keyring: self.keyring.clone(),
+            redactor: self.ui.redactor().clone(),
+        };
         Loader::new(Arc::new(files), templar.clone(), Arc::new(Extra(Arc::clone(extra))))
     }
 
@@ -143,19 +162,64 @@ impl Session {
         }))
     }
 
-    /// A file of variables that is encrypted as a whole. Everything in it is a secret.
-    fn open_vars(&self, file: &crate::project::EncryptedFile) -> Result<Arc<Vars>> {
-        let plain = self.keyring.open(&file.bytes).map_err(|error| {
-            error.map(|mut diagnostic| {
-                diagnostic.message = format!("cannot open `{}`: {}", file.name, diagnostic.message);
-                diagnostic
-            })
-        })?;
-        let text =
-            String::from_utf8(plain.to_vec()).map_err(|_| Error::user(format!("`{}` is not text", file.name)))?;
-        let parsed = crate::yaml::parse_hidden(&file.name, &text)?;
-        register(&parsed.node, self.ui.redactor());
-        raw(&*variables_of(&parsed.node)?)
+    /// A file of variables that is encrypted as a whole.
+    fn open_vars(&self, file: &EncryptedFile) -> Result<Arc<Vars>> {
+        raw(&*variables_of(&open_yaml(file, &self.keyring, self.ui.redactor())?)?)
+    }
+
+    /// Opens every encrypted value of the hosts that a run may work on, so that a missing or wrong identity stops it before
+    /// anything is changed. Not when a passphrase would have to be asked for, which a run without secrets must not do.
+    pub fn check_secrets(&self, inventory: &Inventory, limit: Option<&str>, playbook_dir: &Path) -> Result<()> {
+        if self.keyring.may_ask() {
+            return Ok(());
+        }
+        let mut seen = std::collections::HashSet::new();
+        for host in inventory.select("all", limit)?.hosts {
+            for layer in inventory.layers(&host, Some(playbook_dir))? {
+                let Content::Plain(vars) = &layer.content else { continue };
+                for node in vars.values() {
+                    self.check_node(node, &mut seen)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_node(&self, node: &Node, seen: &mut std::collections::HashSet<Arc<str>>) -> Result<()> {
+        match &node.kind {
+            Kind::Str(text) if node.tag == Some(Tag::Vault) && seen.insert(Arc::clone(text)) => {
+                // What ansible-vault made is refused when it is used.
+                if text.trim_start().starts_with("$ANSIBLE_VAULT") {
+                    return Ok(());
+                }
+                let sealed = vault::decode(text).map_err(|error| error.at(&node.span))?;
+                let plain = self.keyring.open(&sealed).map_err(|error| error.at(&node.span))?;
+                if let Ok(text) = std::str::from_utf8(&plain) {
+                    self.ui.redactor().add(text);
+                }
+                Ok(())
+            }
+            Kind::List(items) => items.iter().try_for_each(|item| self.check_node(item, seen)),
+            Kind::Map(map) => map.iter().try_for_each(|(_, value)| self.check_node(value, seen)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a `--limit` that selects nobody.
+    pub fn check_limit(&self, inventory: &Inventory, limit: Option<&str>) -> Result<()> {
+        let Some(limit) = limit else { return Ok(()) };
+        let selection = inventory.select(limit, None)?;
+        if !selection.hosts.is_empty() {
+            self.project.warn(selection.warnings);
+            return Ok(());
+        }
+        let hosts = inventory.hosts().map(|host| host.name.as_str());
+        let groups = inventory.groups().map(|group| group.name.as_str());
+        let known: Vec<&str> = hosts.chain(groups).collect();
+        let error = Error::user(format!("no host matches `--limit {limit}`"));
+        Err(error
+            .map(|diagnostic| diagnostic.did_you_mean(limit, known.iter().copied()))
+            .hint("a limit is a host, a group or a pattern of the inventory: `web`, `web:!db`, `~regex`, `@file`"))
     }
 
     /// How hosts are reached, passwords asked for now if the command line says so.
@@ -223,10 +287,28 @@ fn check_keys(path: &str, node: &Node) -> Result<()> {
     }
 }
 
-/// Registers every text of an encrypted file as a secret.
+/// The YAML of a file that is encrypted as a whole. Everything in it is a secret.
+fn open_yaml(file: &EncryptedFile, keyring: &Keyring, redactor: &Redactor) -> Result<Node> {
+    let plain = keyring.open(&file.bytes).map_err(|error| cannot_open(&file.name, error))?;
+    let text = std::str::from_utf8(&plain).map_err(|_| Error::user(format!("`{}` is not text", file.name)))?;
+    let parsed = crate::yaml::parse_hidden(&file.name, text)?;
+    register(&parsed.node, redactor);
+    Ok(parsed.node)
+}
+
+fn cannot_open(name: &str, error: Error) -> Error {
+    error.map(|mut diagnostic| {
+        diagnostic.message = format!("cannot open `{name}`: {}", diagnostic.message);
+        diagnostic
+    })
+}
+
+/// Registers every text and number of an encrypted file as a secret.
 fn register(node: &Node, redactor: &Redactor) {
     match &node.kind {
         Kind::Str(text) => redactor.add(text),
+        Kind::Int(number) => redactor.add(&number.to_string()),
+        Kind::Float(number) => redactor.add(&number.to_string()),
         Kind::List(items) => items.iter().for_each(|item| register(item, redactor)),
         Kind::Map(map) => map.iter().for_each(|(_, value)| register(value, redactor)),
         _ => {}
@@ -278,12 +360,7 @@ impl Secrets for VaultFiles {
         if !vault::is_encrypted_file(&content) {
             return Ok(content);
         }
-        let plain = self.keyring.open(&content).map_err(|error| {
-            error.map(|mut diagnostic| {
-                diagnostic.message = format!("cannot open `{}`: {}", path.display(), diagnostic.message);
-                diagnostic
-            })
-        })?;
+        let plain = self.keyring.open(&content).map_err(|error| cannot_open(&path.display().to_string(), error))?;
         if let Ok(text) = std::str::from_utf8(&plain) {
             self.redactor.add(text);
         }
@@ -295,11 +372,16 @@ impl Secrets for VaultFiles {
 struct ProjectFiles {
     project: Arc<Project>,
     roles: Vec<PathBuf>,
+    keyring: Keyring,
+    redactor: Redactor,
 }
 
 impl Files for ProjectFiles {
     fn yaml(&self, path: &Path) -> Result<Node> {
-        self.project.yaml(path).map(|node| (*node).clone())
+        match self.project.document(path)? {
+            Document::Plain(node) => Ok((*node).clone()),
+            Document::Encrypted(file) => open_yaml(&file, &self.keyring, &self.redactor),
+        }
     }
 
     fn shown(&self, path: &Path) -> String {
@@ -349,8 +431,12 @@ pub struct Selected {
 }
 
 impl Hosts for Selected {
-    fn select(&self, pattern: &str) -> Result<Vec<String>> {
-        self.inventory.select(pattern, self.limit.as_deref()).map(|selection| selection.hosts)
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
+        let limit = self.limit.as_deref();
+        if added.is_empty() {
+            return self.inventory.select(pattern, limit).map(|selection| selection.hosts);
+        }
+        self.inventory.extended(added)?.select(pattern, limit).map(|selection| selection.hosts)
     }
 }
 

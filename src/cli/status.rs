@@ -60,6 +60,7 @@ pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine
     let extra = Arc::new(Vars::new());
     let loader = session.loader(&templar, &extra);
     let inventory = session.inventory()?;
+    session.check_limit(&inventory, limit.as_deref())?;
     let options = RunOptions { forks: session.settings.forks, limit: limit.clone(), ..RunOptions::default() };
     let world = session.world(&inventory, &session.project.playbooks(), extra, options)?;
     session.show_warnings();

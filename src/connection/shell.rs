@@ -138,8 +138,8 @@ impl Opener {
         }
         text.push_str("export USER LOGNAME HOME PATH;");
         if self.become_user.is_some() {
-            // The login user's directory may be closed to this one.
-            text.push_str("cd \"$HOME\" 2>/dev/null||cd /;");
+            // As with Ansible the login user's directory stays, unless it is closed to this one.
+            text.push_str("[ -r . ]&&[ -x . ]||cd \"$HOME\" 2>/dev/null||cd /;");
         }
         text.push_str(
             "for __mms_l in /usr/local/sbin /usr/sbin /sbin;do case :$PATH: in *:$__mms_l:*);;*)PATH=$PATH:$__mms_l;;esac;done;",

@@ -47,6 +47,12 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
     text
 }
 
+/// The lines of a place in a source: `--> file:line:col`, the source line and a caret.
+pub fn snippet(span: &Span, color: bool) -> Vec<String> {
+    let text = render(&Diagnostic::error("").at(span), color);
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
 /// One place to show in a source.
 struct Mark<'a> {
     /// Where it starts, also in a text that is not there to be shown.

@@ -25,7 +25,13 @@ pub struct Question {
 impl Engine {
     /// The hosts that a pattern selects.
     pub fn select(&self, pattern: &str) -> crate::error::Result<Vec<Arc<Host>>> {
-        Ok(self.parts.hosts.select(pattern)?.iter().map(|name| self.host(name)).collect())
+        Ok(self.select_names(pattern)?.iter().map(|name| self.host(name)).collect())
+    }
+
+    /// The names of the hosts that a pattern selects, those that the run has added included.
+    pub(super) fn select_names(&self, pattern: &str) -> crate::error::Result<Vec<String>> {
+        let added = self.parts.world.added_groups.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.parts.hosts.select(pattern, &added)
     }
 
     /// A variable of a host, with no play around.

@@ -74,7 +74,15 @@ impl Engine {
         if let Some(node) = task.arguments.get("var") {
             let name = node.as_str().unwrap_or_default().to_owned();
             let dynamic = Self::dynamic(scope);
-            let value = self.evaluate(scope, || self.parts.templar.expression(&name, &node.span, &dynamic)).await?;
+            let value = match self.evaluate(scope, || self.parts.templar.expression(&name, &node.span, &dynamic)).await
+            {
+                // Not a failure: whoever debugs wants to see just that, in the words that Ansible has for it.
+                Err(Trouble::Failure(failure)) if failure.msg.contains("is undefined") => {
+                    let what = failure.msg.split(" (").next().unwrap_or_default().replace('`', "'");
+                    Value::from(format!("<< error 1 - {what} >>"))
+                }
+                value => value?,
+            };
             if let Some(why) = crate::value::unknown_inside(&value) {
                 return Ok(Done::unknown(why));
             }
@@ -167,6 +175,9 @@ impl Engine {
         for group in &groups {
             self.parts.world.join(group, &name);
         }
+        if groups.is_empty() && new {
+            self.parts.world.join("ungrouped", &name);
+        }
         let added = Fields::from_iter([
             ("host_name".to_owned(), Value::from(name)),
             ("groups".to_owned(), Value::from(groups)),
@@ -180,6 +191,8 @@ impl Engine {
         let seconds = args.float("seconds").or_else(|| args.float("minutes").map(|minutes| minutes * 60.0));
         let prompt = args.str("prompt");
         let started = Instant::now();
+        let clock = || jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        let start = clock();
         let mut typed = String::new();
         let unit = if args.get("minutes").is_some() { "minutes" } else { "seconds" };
         match seconds {
@@ -204,6 +217,8 @@ impl Engine {
             Status::Ok,
             Fields::from_iter([
                 ("delta".to_owned(), Value::from(elapsed.as_secs())),
+                ("start".to_owned(), Value::from(start)),
+                ("stop".to_owned(), Value::from(clock())),
                 ("stdout".to_owned(), Value::from(format!("Paused for {amount:.2} {unit}"))),
                 ("stderr".to_owned(), Value::from("")),
                 ("rc".to_owned(), Value::from(0)),

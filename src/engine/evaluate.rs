@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::drive::Trouble;
 use crate::diagnostic::Span;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::modules::Failure;
 use crate::template::{Scope, truth};
 use crate::value::{Value, unknown_inside, unknown_why};
@@ -150,10 +150,24 @@ fn condition_of(node: &Node) -> Value {
 pub fn failure_of(error: &Error) -> Failure {
     let mut failure = Failure::new(error.to_string());
     failure.hints = error.diagnostics().iter().flat_map(|diagnostic| diagnostic.hints.clone()).collect();
+    failure.place = error.diagnostics().first().and_then(|diagnostic| diagnostic.span.clone());
+    failure.secret = error.kind() == ErrorKind::Vault;
     failure
+}
+
+/// The error that a failure outside of any task is.
+pub fn error_of(failure: Failure) -> Error {
+    let kind = if failure.secret { ErrorKind::Vault } else { ErrorKind::User };
+    let place = failure.place.as_ref().map(|span| format!(" ({span})"));
+    let message = place.and_then(|place| failure.msg.strip_suffix(&place)).unwrap_or(&failure.msg);
+    let error = failure.hints.into_iter().fold(Error::new(kind, message), Error::hint);
+    match &failure.place {
+        Some(span) => error.at(span),
+        None => error,
+    }
 }
 
 /// A failure that names a place.
 pub fn failure_at(message: &str, span: &Span) -> Failure {
-    Failure::new(format!("{message} ({span})"))
+    Failure { place: Some(span.clone()), ..Failure::new(format!("{message} ({span})")) }
 }

@@ -69,7 +69,7 @@ impl Engine {
                 role: None,
                 module: "meta".into(),
                 place: node.span.to_string(),
-                handler: true,
+                handler: false,
                 no_log: false,
             };
             let report = done.report(std::time::Duration::ZERO, false);

@@ -83,6 +83,8 @@ pub struct Host {
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
     facts_from: Mutex<FactsFrom>,
+    /// Which facts that play wants.
+    facts_request: Mutex<crate::facts::Request>,
     /// Changes that a plan would have made.
     planned: AtomicUsize,
     /// What those changes would have made.
@@ -90,6 +92,7 @@ pub struct Host {
     in_play: AtomicBool,
     /// How many blocks with a `rescue` it is in.
     guards: AtomicUsize,
+    lacks_secret: AtomicBool,
     /// Held while facts are gathered, so that they are gathered once.
     pub(super) gathering: tokio::sync::Mutex<()>,
     /// When facts were gathered: how many changes had been made.
@@ -114,10 +117,12 @@ impl Host {
             bets: Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
+            facts_request: Mutex::default(),
             planned: AtomicUsize::new(0),
             made: Mutex::default(),
             in_play: AtomicBool::new(false),
             guards: AtomicUsize::new(0),
+            lacks_secret: AtomicBool::new(false),
             gathering: tokio::sync::Mutex::default(),
             facts_mark: AtomicU64::new(0),
         }
@@ -141,8 +146,13 @@ impl Host {
         }
     }
 
-    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>) {
+    pub(super) fn set_facts_from(&self, play: Arc<PlayVars>, root: Arc<Parent>, request: crate::facts::Request) {
         *lock(&self.facts_from) = Some((play, Some(root)));
+        *lock(&self.facts_request) = request;
+    }
+
+    pub(super) fn facts_request(&self) -> crate::facts::Request {
+        lock(&self.facts_request).clone()
     }
 
     pub(super) fn facts_from(&self) -> FactsFrom {
@@ -166,6 +176,31 @@ impl Host {
     /// Whether it failed or cannot be reached.
     pub fn is_lost(&self) -> bool {
         matches!(*lock(&self.health), Health::Failed { .. } | Health::Unreachable)
+    }
+
+    /// Enters a block with a `rescue`.
+    pub(super) fn enter_guard(&self) {
+        self.guards.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Leaves it.
+    pub(super) fn leave_guard(&self) {
+        self.guards.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a `rescue` takes over when a task fails now.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guards.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes that it failed because a secret could not be read.
+    pub(super) fn note_lacking_secret(&self) {
+        self.lacks_secret.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it failed because a secret could not be read.
+    pub(super) fn lacks_secret(&self) -> bool {
+        self.lacks_secret.load(Ordering::Relaxed)
     }
 
     /// The counts so far.
@@ -245,15 +280,6 @@ impl Host {
     /// Whether it is connected this way.
     pub(super) fn is_connected(&self, target: &Target) -> bool {
         lock(&self.connections).iter().any(|(known, cell)| known == target && cell.initialized())
-    }
-
-    /// A block with a `rescue` is entered, or left.
-    pub(super) fn guard(&self, enter: bool) {
-        if enter {
-            self.guards.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.guards.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 
     /// Whether a task failed on it for good: no `rescue` around can take over.

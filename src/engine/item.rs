@@ -144,7 +144,7 @@ impl Engine {
                 ended.done = match self.conditions(&conditions, scope).await {
                     Ok(Verdict::No(condition)) => Done::skipped("Conditional result was False", Some(condition)),
                     _ => {
-                        let why = "the items of its loop are known only after a change";
+                        let why = "the items of its loop are not known yet";
                         blur_facts(task, host, why);
                         Done::unknown(why)
                     }
@@ -197,11 +197,15 @@ impl Engine {
                 Some(node) => self.text(Some(node), &scope).await.ok().flatten().unwrap_or_else(|| item.to_string()),
                 None => item.to_string(),
             };
+            let mut report = done.report(started.elapsed(), label.no_log);
+            if report.status == Status::Failed && host.is_guarded() {
+                report.status = Status::Rescued;
+            }
             self.parts.sink.emit(Event::ItemFinished {
                 task: Arc::clone(label),
                 host: host.name().to_owned(),
                 item: if label.no_log { "hidden by no_log".to_owned() } else { shown },
-                report: done.report(started.elapsed(), label.no_log),
+                report,
             });
             let stop = if task.loop_control.break_when.is_empty() {
                 false
@@ -253,7 +257,7 @@ impl Engine {
             Verdict::No(condition) => return Ok(Done::skipped("Conditional result was False", Some(condition))),
             Verdict::Unknown(why) => {
                 blur_facts(task, host, &why);
-                return Ok(Done::unknown(format!("its condition is known only after a change: {why}")));
+                return Ok(Done::unknown(format!("its condition is not known yet: {why}")));
             }
         }
         if super::include::is_include(task) {
@@ -293,15 +297,7 @@ impl Engine {
                 // `changed_when` and `failed_when` may ask for it.
                 done.fields.insert("attempts".into(), Value::from(attempt));
             }
-            if let Err(trouble) = self.judge(task, scope, &mut done).await {
-                let Trouble::Failure(failure) = trouble else { return Err(trouble) };
-                // What the module returned is kept.
-                done.status = Status::Failed;
-                done.fields.insert("failed".into(), Value::from(true));
-                done.fields.insert("failed_when_result".into(), Value::from(failure.msg.as_str()));
-                done.fields.insert("msg".into(), Value::from(failure.msg));
-                done.hints.extend(failure.hints);
-            }
+            self.judge(task, scope, &mut done).await?;
             if attempts == 1 || done.unknown.is_some() || done.status == Status::Skipped {
                 return Ok(done);
             }
@@ -347,7 +343,7 @@ impl Engine {
         if task.module.spec.name != "set_fact"
             && let Some(why) = args.fields().values().find_map(unknown_inside)
         {
-            return Ok(Done::unknown(format!("an argument is known only after a change: {why}")));
+            return Ok(Done::unknown(format!("an argument is not known yet: {why}")));
         }
         if let Kind::Engine = task.module.kind {
             return self.run_builtin(task, site, play, scope, &args).await;
@@ -382,10 +378,18 @@ impl Engine {
                 continue;
             }
             let value = self.value(node, scope).await?;
+            let name = match name.contains("{{") && spec.free_form == FreeForm::Any {
+                // `set_fact` may compute the name.
+                true => {
+                    let kind = crate::yaml::Kind::Str(name.as_str().into());
+                    self.value(&crate::yaml::Node { kind, ..node.clone() }, scope).await?.to_string()
+                }
+                false => name.clone(),
+            };
             if crate::value::is_omit(&value) {
-                fields.shift_remove(name);
+                fields.shift_remove(&name);
             } else {
-                fields.insert(name.clone(), value);
+                fields.insert(name, value);
             }
         }
         if spec.free_form == FreeForm::Any {
@@ -433,13 +437,14 @@ impl Engine {
         if let Some(conditions) = task.changed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            let status = match self.conditions(&conditions, &scope).await? {
-                Verdict::Yes => Status::Changed,
-                Verdict::No(_) => Status::Ok,
-                Verdict::Unknown(why) => {
+            let status = match self.conditions(&conditions, &scope).await {
+                Ok(Verdict::Yes) => Status::Changed,
+                Ok(Verdict::No(_)) => Status::Ok,
+                Ok(Verdict::Unknown(why)) => {
                     *done = Done::unknown(why);
                     return Ok(());
                 }
+                Err(trouble) => return no_verdict(done, "changed_when_result", trouble),
             };
             done.fields.insert("changed".into(), Value::from(status == Status::Changed));
             if !failed {
@@ -453,8 +458,10 @@ impl Engine {
         if let Some(conditions) = task.failed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
-            let verdict = self.conditions(&conditions, &scope).await?;
-            let failed = matches!(verdict, Verdict::Yes);
+            let failed = match self.conditions(&conditions, &scope).await {
+                Ok(verdict) => matches!(verdict, Verdict::Yes),
+                Err(trouble) => return no_verdict(done, "failed_when_result", trouble),
+            };
             done.fields.insert("failed_when_result".into(), Value::from(failed));
             done.fields.insert("failed".into(), Value::from(failed));
             if failed {
@@ -476,6 +483,17 @@ impl Engine {
     ) -> TaskWorkstation<'a> {
         TaskWorkstation::new(self, task, scope.clone(), play, Arc::clone(on))
     }
+}
+
+/// A condition about a result is wrong: the task fails, and its result is kept.
+fn no_verdict(done: &mut Done, field: &str, trouble: Trouble) -> Result<(), Trouble> {
+    let Trouble::Failure(failure) = trouble else { return Err(trouble) };
+    done.status = Status::Failed;
+    done.fields.insert("failed".into(), Value::from(true));
+    done.hints.push(failure.msg.clone());
+    done.fields.insert(field.to_owned(), Value::from(failure.msg));
+    done.hints.extend(failure.hints);
+    Ok(())
 }
 
 /// The scope with the result at hand under the name it is registered at.

@@ -50,12 +50,13 @@ impl Engine {
     /// A block with `rescue` or `always`.
     async fn run_guarded(&self, batch: &Batch, block: &Block, hosts: &[Arc<Host>], outer: &Vars) -> Result<()> {
         let inside: Vec<Arc<Host>> = hosts.iter().filter(|host| host.is_active()).cloned().collect();
-        let rescued = !block.rescue.is_empty();
-        inside.iter().filter(|_| rescued).for_each(|host| host.guard(true));
-        let outcome = self.run_list(batch, &block.items, &inside, outer, &Rest::NONE).await;
-        inside.iter().filter(|_| rescued).for_each(|host| host.guard(false));
-        outcome?;
-        if rescued {
+        let rescues = !block.rescue.is_empty();
+        let guarded: &[Arc<Host>] = if rescues { &inside } else { &[] };
+        guarded.iter().for_each(|host| host.enter_guard());
+        let ran = self.run_list(batch, &block.items, &inside, outer, &Rest::NONE).await;
+        guarded.iter().for_each(|host| host.leave_guard());
+        ran?;
+        if !block.rescue.is_empty() {
             let mut failed = vec![];
             for host in &inside {
                 if let Health::Failed { task, result } = host.health() {

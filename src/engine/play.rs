@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::playbook::{Handler, Play, Vars, read_vars};
+use crate::playbook::{Handler, Play, Vars, no_vars_file, read_vars};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
@@ -36,8 +36,8 @@ impl Engine {
     /// Runs one play. False when a whole batch failed: then nothing comes after it, as in Ansible.
     pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<bool> {
         let pattern = self.play_text(&play.hosts, play)?;
-        let mut names = self.select_hosts(&pattern).map_err(|error| error.at(&play.hosts.span))?;
-        self.put_in_order(play, &mut names)?;
+        let names = self.select_names(&pattern).map_err(|error| error.at(&play.hosts.span))?;
+        let names = self.ordered(play, names)?;
         let name = match &play.root.keywords.name {
             Some(node) => self.play_text(node, play)?,
             None => pattern.clone(),
@@ -54,14 +54,13 @@ impl Engine {
         });
         self.parts.sink.emit(Event::PlayStarted { name, hosts: names.clone(), check: self.parts.world.options.check });
         if names.is_empty() {
-            let message = format!("no host matches `{pattern}`");
-            self.parts.sink.emit(Event::Warning(Diagnostic::warning(message).at(&play.hosts.span)));
+            self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
             return Ok(true);
         }
         let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
         for host in &hosts {
             host.enter_play();
-            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root));
+            host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root), self.facts_request(play)?);
             if play.gather_facts.as_ref().is_none_or(|node| node.kind != crate::yaml::Kind::Bool(false)) {
                 host.vars.set_may_gather(true);
                 // A play sees the hosts as they are when it starts.
@@ -90,6 +89,22 @@ impl Engine {
         Ok(true)
     }
 
+    /// What to tell when a play selects no host.
+    fn nobody(&self, pattern: &str) -> Diagnostic {
+        let world = &self.parts.world;
+        if world.hosts.is_empty() {
+            return Diagnostic::warning(format!("no host matches `{pattern}`: the inventory is empty"))
+                .hint("put hosts into `inventory/hosts.yml`, or name another inventory with `-i`");
+        }
+        if let Some(limit) = &world.options.limit {
+            return Diagnostic::warning(format!("no host matches `{pattern}` within `--limit {limit}`"));
+        }
+        let known = world.hosts.keys().chain(world.groups.keys());
+        Diagnostic::warning(format!("no host matches `{pattern}`"))
+            .did_you_mean(pattern, known.map(String::as_str))
+            .hint("`mms run … --list-hosts` shows what the plays select")
+    }
+
     async fn run_batch(&self, batch: &Batch) -> Result<()> {
         let present: Vec<String> =
             batch.hosts.iter().filter(|host| !host.is_lost()).map(|host| host.name().to_owned()).collect();
@@ -97,7 +112,7 @@ impl Engine {
         for host in batch.hosts.iter().filter(|host| host.is_active()) {
             if let Err(trouble) = self.load_vars_files(batch, host).await {
                 match trouble {
-                    Trouble::Failure(failure) => return Err(Error::user(failure.msg)),
+                    Trouble::Failure(failure) => return Err(super::evaluate::error_of(failure)),
                     // What is not known yet cannot name a file: the play goes without it.
                     Trouble::Unknown(_) => {}
                     Trouble::Unreachable(error) => self.lose(host, error),
@@ -135,57 +150,44 @@ impl Engine {
         });
     }
 
-    /// The hosts of a pattern, in groups that the run made (`add_host`, `group_by`) too.
-    fn select_hosts(&self, pattern: &str) -> Result<Vec<String>> {
-        let world = &self.parts.world;
-        let added = |term: &str| {
-            let groups = world.added_groups.read().unwrap_or_else(PoisonError::into_inner);
-            groups.get(term).cloned().or_else(|| {
-                let hosts = world.added.read().unwrap_or_else(PoisonError::into_inner);
-                (hosts.contains_key(term) && !world.hosts.contains_key(term) && term != "localhost")
-                    .then(|| vec![term.to_owned()])
-            })
-        };
-        let terms: Vec<&str> = pattern.split([',', ':']).map(str::trim).filter(|term| !term.is_empty()).collect();
-        if !terms.iter().any(|term| added(term.trim_start_matches(['!', '&'])).is_some()) {
-            return self.parts.hosts.select(pattern);
-        }
-        let mut names: Vec<String> = vec![];
-        for term in terms {
-            let plain = term.trim_start_matches(['!', '&']);
-            let mut found = added(plain).unwrap_or_default();
-            if found.is_empty() || world.groups.contains_key(plain) {
-                let known = self.parts.hosts.select(plain)?;
-                found.extend(known.into_iter().filter(|name| !found.contains(name)).collect::<Vec<_>>());
+    /// The hosts in the play's `order`.
+    fn ordered(&self, play: &Play, mut names: Vec<String>) -> Result<Vec<String>> {
+        let Some(node) = &play.order else { return Ok(names) };
+        match self.play_text(node, play)?.as_str() {
+            "inventory" => {}
+            "reverse_inventory" => names.reverse(),
+            "sorted" => names.sort(),
+            "reverse_sorted" => {
+                names.sort();
+                names.reverse();
             }
-            match term.chars().next() {
-                Some('!') => names.retain(|name| !found.contains(name)),
-                Some('&') => names.retain(|name| found.contains(name)),
-                _ => names.extend(found.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>()),
+            "shuffle" => rand::seq::SliceRandom::shuffle(names.as_mut_slice(), &mut rand::rng()),
+            other => {
+                return Err(Error::user(format!("`{other}` is not an order of hosts"))
+                    .at(&node.span)
+                    .hint("inventory, reverse_inventory, sorted, reverse_sorted or shuffle"));
             }
         }
         Ok(names)
     }
 
-    /// `order:` of the play.
-    fn put_in_order(&self, play: &Play, names: &mut [String]) -> Result<()> {
-        let Some(node) = &play.order else { return Ok(()) };
-        match self.play_text(node, play)?.as_str() {
-            "inventory" | "" => {}
-            "reverse_inventory" => names.reverse(),
-            "sorted" => names.sort(),
-            "reverse_sorted" => names.sort_by(|a, b| b.cmp(a)),
-            "shuffle" => {
-                use rand::seq::SliceRandom as _;
-                names.shuffle(&mut rand::rng());
-            }
-            other => {
-                return Err(Error::user(format!("`{other}` is no order of hosts"))
-                    .at(&node.span)
-                    .hint("it may be inventory, reverse_inventory, sorted, reverse_sorted or shuffle"));
-            }
+    /// Which facts the play wants.
+    fn facts_request(&self, play: &Play) -> Result<crate::facts::Request> {
+        let mut request = crate::facts::Request::default();
+        if !play.gather_subset.is_empty() {
+            let subset =
+                play.gather_subset.iter().map(|node| self.play_text(node, play)).collect::<Result<Vec<_>>>()?;
+            request.subset =
+                subset.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
         }
-        Ok(())
+        if let Some(node) = &play.gather_timeout {
+            let text = self.play_text(node, play)?;
+            request.timeout = text
+                .trim()
+                .parse()
+                .map_err(|_| Error::user(format!("`{text}` is not a number of seconds")).at(&node.span))?;
+        }
+        Ok(request)
     }
 
     /// Text of the play that may use extra variables and the play's own.
@@ -257,7 +259,9 @@ impl Engine {
             let places = names.iter().flat_map(|name| [dir.join("vars").join(name), dir.join(name)]);
             let found = places.into_iter().find(|path| path.is_file());
             let Some(path) = found else {
-                let error = Error::user(format!("there is no variables file `{}`", names.join("`, `"))).at(&node.span);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let missing = no_vars_file(&names, &batch.play.dir, &self.parts.loader).at(&node.span);
+                let error = Error::from(missing);
                 return Err(Trouble::Failure(super::evaluate::failure_of(&error)));
             };
             let read = self.parts.loader.files().yaml(&path).and_then(|node| read_vars(&node));
@@ -295,7 +299,7 @@ impl Engine {
                 self.site(Around::Parent(&parent), &scope, host, &quiet).await?
             }
         };
-        let probe = crate::facts::probe(&crate::facts::Request::default())?;
+        let probe = crate::facts::probe(&host.facts_request())?;
         let answer = self.probe(&site, &probe).await?;
         let facts = crate::facts::parse(&answer)?;
         host.vars.add_facts(facts, true);

@@ -1,5 +1,6 @@
 //! Results as Ansible registers them.
 
+use crate::diagnostic::Span;
 use crate::event::{Report, Status};
 use crate::modules::{Diff, Failure};
 use crate::value::{Fields, Value, from_fields};
@@ -21,6 +22,10 @@ pub struct Done {
     pub unknown: Option<String>,
     /// Whether this is the sum of a loop.
     pub looped: bool,
+    /// See [`Failure::place`].
+    pub place: Option<Span>,
+    /// See [`Failure::secret`].
+    pub secret: bool,
 }
 
 impl Done {
@@ -31,7 +36,17 @@ impl Done {
             fields.insert("changed".into(), Value::from(changed));
             fields.entry("failed".into()).or_insert_with(|| Value::from(false));
         }
-        Self { status, fields, summary: vec![], diff: vec![], hints: vec![], unknown: None, looped: false }
+        Self {
+            status,
+            fields,
+            summary: vec![],
+            diff: vec![],
+            hints: vec![],
+            unknown: None,
+            looped: false,
+            place: None,
+            secret: false,
+        }
     }
 
     /// A failure.
@@ -50,6 +65,8 @@ impl Done {
             hints: failure.hints,
             unknown: None,
             looped: false,
+            place: failure.place,
+            secret: failure.secret,
         }
     }
 
@@ -134,6 +151,8 @@ impl Done {
             hints: gather(|item| &item.hints),
             unknown: if status == Status::Unknown { items.iter().find_map(|item| item.unknown.clone()) } else { None },
             looped: true,
+            place: None,
+            secret: items.iter().any(|item| item.secret),
         }
     }
 
@@ -148,16 +167,27 @@ impl Done {
             result: self.fields.clone(),
             looped: self.looped,
             hints,
+            place: self.place.clone(),
             duration,
         };
         if no_log {
             let changed = report.result.get("changed").cloned().unwrap_or_else(|| Value::from(false));
             let hidden = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
-            report.result =
-                Fields::from_iter([("censored".to_owned(), Value::from(hidden)), ("changed".to_owned(), changed)]);
+            let censored = |changed: Value| {
+                Fields::from_iter([("censored".to_owned(), Value::from(hidden)), ("changed".to_owned(), changed)])
+            };
+            // How many items there were is no secret.
+            let items = report.result.get("results").and_then(|results| results.try_iter().ok()).map(|items| {
+                items
+                    .map(|item| from_fields(&censored(item.get_attr("changed").unwrap_or_default())))
+                    .collect::<Value>()
+            });
+            report.result = censored(changed);
+            report.result.extend(items.map(|items| ("results".to_owned(), items)));
             report.summary = if report.summary.is_empty() { vec![] } else { vec!["hidden by no_log".to_owned()] };
             report.diff = vec![];
             report.hints = vec![];
+            report.place = None;
         }
         report
     }

@@ -121,11 +121,11 @@ impl Engine {
             if ended.ignore {
                 ended.done.status = Status::Ignored;
             } else {
+                if ended.done.secret && !host.is_guarded() {
+                    host.note_lacking_secret();
+                }
                 host.set_health(Health::Failed { task: label.name.clone(), result: ended.done.fields.clone() });
             }
-        }
-        if matches!(ended.done.status, Status::Changed | Status::Unknown) {
-            self.notify(batch, task, host, &scope, ended.done.status).await;
         }
         // Results of tasks that only steer the run are not counted, as in Ansible.
         if !matches!(task.module.spec.name, "meta" | "include_role" | "include_tasks")
@@ -133,8 +133,14 @@ impl Engine {
         {
             host.count(ended.done.status);
         }
-        let report = ended.done.report(started.elapsed(), label.no_log);
+        let mut report = ended.done.report(started.elapsed(), label.no_log);
+        if report.status == Status::Failed && host.is_guarded() {
+            report.status = Status::Rescued;
+        }
         self.parts.sink.emit(Event::TaskFinished { task: label, host: host.name().to_owned(), report });
+        if matches!(ended.done.status, Status::Changed | Status::Unknown) {
+            self.notify(batch, task, host, &scope, ended.done.status).await;
+        }
         ended
     }
 
@@ -142,7 +148,13 @@ impl Engine {
     fn share(&self, task: &Task, from: &Host, host: &Host, ended: &Ended) {
         let done = &ended.done;
         if let Some(name) = &task.register {
-            host.vars.set(name, done.value());
+            let value = match done.unknown {
+                Some(_) => {
+                    crate::value::unknown(format!("`{name}` comes from a task that a plan does not run").as_str())
+                }
+                None => done.value(),
+            };
+            host.vars.set(name, value);
         }
         if ended.facts_to.is_some() {
             return;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::connection::Answer;
+use crate::diagnostic::Span;
 use crate::value::{Fields, Value};
 
 /// A read-only script. It may be sent early, twice, or in vain, so it must not change anything.
@@ -143,6 +144,10 @@ pub struct Failure {
     /// What is missing, where that has a name. When the plan makes all of it, the task will change something: it cannot be as
     /// wanted now.
     pub needs: Vec<Thing>,
+    /// The place in what the user wrote, where there is a more exact one than the task. `msg` names it, too.
+    pub place: Option<Span>,
+    /// A secret could not be read: a run that fails of it ends with that exit code.
+    pub secret: bool,
 }
 
 impl std::fmt::Display for Thing {

@@ -23,11 +23,17 @@ pub struct ArgProblem {
     pub message: String,
     /// What to do about it.
     pub hints: Vec<String>,
+    /// Whether it is about how arguments go together, so that it may vanish when one of them is omitted.
+    pub by_rule: bool,
 }
 
 impl ArgProblem {
     fn new(argument: Option<&str>, message: impl Into<String>) -> Self {
-        Self { argument: argument.map(str::to_owned), message: message.into(), hints: vec![] }
+        Self { argument: argument.map(str::to_owned), message: message.into(), hints: vec![], by_rule: false }
+    }
+
+    fn by_rule(argument: Option<&str>, message: impl Into<String>) -> Self {
+        Self { by_rule: true, ..Self::new(argument, message) }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -191,8 +197,9 @@ fn choice(opt: &Opt, text: &str) -> Option<&'static str> {
 fn exclusive(rule: &Rule, given: &Fields) -> Option<ArgProblem> {
     let Rule::Exclusive(options) = rule else { return None };
     let present: Vec<_> = options.iter().filter(|name| given.contains_key(**name)).copied().collect();
-    (present.len() > 1)
-        .then(|| ArgProblem::new(Some(present[1]), format!("parameters are mutually exclusive: {}", options.join("|"))))
+    (present.len() > 1).then(|| {
+        ArgProblem::by_rule(Some(present[1]), format!("parameters are mutually exclusive: {}", options.join("|")))
+    })
 }
 
 /// Rules that look at the final values.
@@ -200,7 +207,7 @@ fn broken(rule: &Rule, fields: &Fields) -> Option<ArgProblem> {
     let absent = |names: &[&'static str]| -> Vec<&'static str> {
         names.iter().filter(|name| !fields.contains_key(**name)).copied().collect()
     };
-    let problem = |message: String| Some(ArgProblem::new(None, message));
+    let problem = |message: String| Some(ArgProblem::by_rule(None, message));
     match rule {
         Rule::Exclusive(_) => None,
         Rule::OneOf(options) if absent(options).len() == options.len() => {

@@ -8,8 +8,9 @@ use super::load::{Loader, RoleParts, find_tasks};
 use super::model::{Item, Loop, Play, Playbook, Task};
 use super::{Keywords, Parent, ParentKind};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::template::{FileOptions, Templar};
-use crate::value::Raw;
+use crate::modules::validate;
+use crate::template::{FileOptions, Scope, Templar};
+use crate::value::{Fields, Raw, Value, unknown};
 use crate::yaml::{Kind, Node, Tag};
 
 /// Checks playbooks; remembers what it has seen, so that nothing is reported twice.
@@ -78,6 +79,53 @@ impl<'a> Checker<'a> {
         for handler in &play.handlers {
             self.task(&handler.task, &play.dir);
         }
+        self.notified(play);
+        self.vars_files(play);
+    }
+
+    /// Files of `vars_files` that are named in clear and are not there.
+    fn vars_files(&mut self, play: &Play) {
+        for node in &play.vars_files {
+            let names = node.as_list().unwrap_or(std::slice::from_ref(node));
+            let literal: Option<Vec<&str>> =
+                names.iter().map(|name| name.as_str().filter(|text| !text.contains("{{"))).collect();
+            let Some(literal) = literal else { continue };
+            if !literal.iter().any(|name| play.dir.join(name).is_file()) {
+                self.found.push(no_vars_file(&literal, &play.dir, self.loader).at(&node.span));
+            }
+        }
+    }
+
+    /// Names in `notify` that no handler has, unless the names of handlers are known only during the run.
+    fn notified(&mut self, play: &Play) {
+        let tasks: Vec<&Arc<Task>> = [&play.pre_tasks, &play.tasks, &play.post_tasks]
+            .into_iter()
+            .flat_map(|list| all_tasks(list))
+            .chain(play.handlers.iter().map(|handler| &handler.task))
+            .collect();
+        if tasks.iter().any(|task| matches!(task.module.spec.name, "include_role" | "include_tasks")) {
+            return;
+        }
+        let mut known: Vec<String> = vec![];
+        for handler in &play.handlers {
+            for name in handler.task.keywords.name.iter().chain(&handler.listen) {
+                let Some(name) = name.as_str().filter(|name| !name.contains("{{")) else { return };
+                known.extend(handler.task.parent.role().map(|used| format!("{} : {name}", used.role.name)));
+                known.push(name.to_owned());
+            }
+        }
+        for node in tasks.iter().flat_map(|task| task.gathered(|keywords| &keywords.notify)) {
+            let names = node.as_list().unwrap_or(std::slice::from_ref(node));
+            for name in names {
+                let Some(text) = name.as_str().filter(|text| !text.contains("{{")) else { continue };
+                if !known.iter().any(|known| known == text) {
+                    let missing = Diagnostic::error(format!("there is no handler `{text}`")).at(&name.span);
+                    self.found.push(missing.did_you_mean(text, known.iter().map(String::as_str)).hint(
+                        "handlers are tasks in `handlers:` of the play or in `handlers/main.yml` of one of its roles",
+                    ));
+                }
+            }
+        }
     }
 
     fn raw(&mut self, raw: &Raw) {
@@ -138,7 +186,38 @@ impl<'a> Checker<'a> {
                 self.node(node);
             }
         }
+        self.arguments(task);
         self.files_of(task, playbook_dir);
+    }
+
+    /// Arguments that are wrong whatever the variables are: they would fail the task on every host.
+    fn arguments(&mut self, task: &Task) {
+        let spec = task.module.spec;
+        if task.arguments.template.is_some() || !task.gathered(|keywords| &keywords.module_defaults).is_empty() {
+            return;
+        }
+        let scope: Arc<dyn Scope> = Arc::new(NoVariables);
+        let mut given = Fields::new();
+        let mut open = vec![];
+        for (name, _, node) in &task.arguments.entries {
+            let value = if crate::engine::takes_expressions(spec.name, name) {
+                Some(Value::from(node.as_str().unwrap_or_default()))
+            } else {
+                is_literal(node).then(|| self.templar.node(node, &scope).ok()).flatten()
+            };
+            if value.is_none() {
+                open.push(name.as_str());
+            }
+            given.insert(name.clone(), value.unwrap_or_else(|| unknown("a template")));
+        }
+        for problem in validate::args(spec, given).err().unwrap_or_default() {
+            if problem.by_rule && !open.is_empty() {
+                continue;
+            }
+            let entry = task.arguments.entries.iter().find(|(name, _, _)| Some(name) == problem.argument.as_ref());
+            let span = entry.map_or(&task.module_span, |(_, _, node)| &node.span);
+            self.found.push(problem.diagnostic().at(span));
+        }
     }
 
     /// Files that the task names in clear: included tasks and roles, and templates.
@@ -207,4 +286,50 @@ impl<'a> Checker<'a> {
         }
         new
     }
+}
+
+/// None of the files that an entry of `vars_files` names is there.
+pub fn no_vars_file(names: &[&str], dir: &Path, loader: &Loader) -> Diagnostic {
+    Diagnostic::error(format!("there is no variables file `{}`", names.join("`, `")))
+        .hint(format!("looked in `{}`", loader.files().shown(dir)))
+}
+
+/// Whether a node holds no template and no secret, so that its value is what is written.
+fn is_literal(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Str(text) => node.tag.is_none() && !text.contains("{{") && !text.contains("{%"),
+        Kind::List(items) => items.iter().all(is_literal),
+        Kind::Map(map) => map.iter().all(|(_, value)| is_literal(value)),
+        _ => true,
+    }
+}
+
+/// No variables at all.
+#[derive(Debug)]
+struct NoVariables;
+
+impl Scope for NoVariables {
+    fn get(&self, _name: &str) -> Option<Raw> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![]
+    }
+}
+
+/// Every task of a list, also in blocks.
+fn all_tasks(items: &[Item]) -> Vec<&Arc<Task>> {
+    let mut tasks = vec![];
+    for item in items {
+        match item {
+            Item::Task(task) => tasks.push(task),
+            Item::Block(block) => {
+                for list in [&block.items, &block.rescue, &block.always] {
+                    tasks.extend(all_tasks(list));
+                }
+            }
+        }
+    }
+    tasks
 }

@@ -101,9 +101,9 @@ impl Loader {
     fn playbook_into(&self, path: &Path, outer: &Keywords, depth: usize, into: &mut Playbook) -> Result<()> {
         let node = self.files.yaml(path)?;
         let Some(entries) = node.as_list() else {
-            return Err(
-                Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name())).at(&node.span)
-            );
+            return Err(Error::user(format!("a playbook is a list of plays, this is {}", node.kind_name()))
+                .at(&node.span)
+                .hint("a play begins with `- hosts: …`"));
         };
         if depth > DEEPEST {
             return Err(Error::user("playbooks import each other without end").at(&node.span));
@@ -139,7 +139,9 @@ impl Loader {
         keywords.tags.extend(outer.tags.iter().cloned());
         keywords.vars = merged(&keywords.vars, &outer.vars);
         let Some(hosts) = map.get("hosts").cloned() else {
-            return Err(Error::user("a play needs `hosts`").at(&node.span));
+            return Err(Error::user("a play needs `hosts`")
+                .at(&node.span)
+                .hint("add `hosts: all`, or the name of a group or a host"));
         };
         if let Some(strategy) = map.get("strategy")
             && !matches!(strategy.as_str(), Some("linear" | "ansible.builtin.linear"))
@@ -165,6 +167,8 @@ impl Loader {
             span: node.span.clone(),
             hosts,
             gather_facts: map.get("gather_facts").cloned(),
+            gather_subset: as_nodes(map.get("gather_subset")),
+            gather_timeout: map.get("gather_timeout").cloned(),
             vars_files: as_nodes(map.get("vars_files")),
             serial: as_nodes(map.get("serial")),
             order: map.get("order").filter(|node| !node.is_null()).cloned(),

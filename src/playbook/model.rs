@@ -30,12 +30,16 @@ pub struct Play {
     pub hosts: Node,
     /// `gather_facts:`.
     pub gather_facts: Option<Node>,
+    /// `gather_subset:`, which facts are gathered.
+    pub gather_subset: Vec<Node>,
+    /// `gather_timeout:`, in seconds.
+    pub gather_timeout: Option<Node>,
+    /// `order:`, in which order hosts are worked on.
+    pub order: Option<Node>,
     /// `vars_files:`; an item may be a list of which the first that exists is read.
     pub vars_files: Vec<Node>,
     /// `serial:`, one or more batch sizes.
     pub serial: Vec<Node>,
-    /// `order:` of the hosts.
-    pub order: Option<Node>,
     /// `max_fail_percentage:`.
     pub max_fail_percentage: Option<Node>,
     /// `force_handlers:`.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnostic::{Source, Span};
 use crate::error::{Error, Result};
 use crate::yaml::Node;
 
@@ -65,11 +66,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io("read", path, &error))
 }
 
-pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String> {
+pub(super) fn text(name: &str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::user(format!("line {line} of `{}` is not UTF-8 text", path.display())).hint("save the file as UTF-8")
+        let at = error.utf8_error().valid_up_to();
+        let source = Source::new(name, String::from_utf8_lossy(error.as_bytes()));
+        let span = Span::new(&source, at, at + char::REPLACEMENT_CHARACTER.len_utf8());
+        Error::user("this is not UTF-8 text").at(&span).hint("save the file as UTF-8")
     })
 }
 

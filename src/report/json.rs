@@ -43,6 +43,9 @@ fn of_report(kind: &str, task: &TaskLabel, host: &str, item: Option<&String>, re
         if let Some(item) = item {
             object.insert("item".into(), Json::from(item.as_str()));
         }
+        if let Some(place) = &report.place {
+            object.insert("place".into(), Json::from(place.to_string()));
+        }
         if !report.hints.is_empty() {
             object.insert("hints".into(), json!(report.hints));
         }
@@ -74,6 +77,7 @@ impl JsonSink {
 
 impl Sink for JsonSink {
     fn emit(&self, event: Event) {
+        let event = super::mask::event(event, self.ui.redactor());
         if let Some(json) = line(&event) {
             self.ui.data(&json.to_string());
         }

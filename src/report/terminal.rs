@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::diff;
+use crate::diagnostic::snippet;
 use crate::event::{Event, HostSummary, Report, Sink, Status, Summary, TaskLabel};
 use crate::ui::{Paint, Style, Ui};
 use crate::value::{Fields, Value, to_json};
@@ -16,11 +17,13 @@ pub struct Options {
     pub verbosity: u8,
     /// Whether diffs are shown.
     pub diff: bool,
+    /// Whether this is a plan: nothing has changed.
+    pub check: bool,
     /// Width that host names are padded to; 0 leaves them out (one host).
     pub host_width: usize,
 }
 
-/// What an event looks like. Texts are not masked yet.
+/// What an event looks like. Its texts are masked already: see [`super::mask`].
 pub fn lines(event: &Event, options: &Options) -> Vec<String> {
     match event {
         Event::PlayStarted { name, hosts, .. } => {
@@ -55,9 +58,10 @@ fn host_column(host: &str, options: &Options) -> String {
 }
 
 /// The word for a status, as wide as the widest.
-fn word(status: Status, paint: Paint) -> String {
+fn word(status: Status, options: &Options) -> String {
     let (word, style) = match status {
         Status::Ok => ("ok", Style::Good),
+        Status::Changed if options.check => ("change", Style::Changed),
         Status::Changed => ("changed", Style::Changed),
         Status::Unknown => ("unknown", Style::Unknown),
         Status::Skipped => ("skipped", Style::Dim),
@@ -65,7 +69,7 @@ fn word(status: Status, paint: Paint) -> String {
         Status::Ignored => ("ignored", Style::Changed),
         Status::Rescued => ("rescued", Style::Changed),
     };
-    paint.text(style, &format!("{word:7}"))
+    options.paint.text(style, &format!("{word:7}"))
 }
 
 fn title(task: &TaskLabel) -> String {
@@ -89,17 +93,20 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     if !is_shown(report.status, options.verbosity) {
         return vec![];
     }
-    let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options.paint), title(task));
+    let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options), title(task));
     if let Some(item) = item {
         line.push_str(&format!(" [{}]", shortened(item)));
     }
     if !report.summary.is_empty() {
-        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", report.summary.join(", "))));
+        line.push_str(&options.paint.text(Style::Dim, &format!("  {}", summary(report))));
     }
     let mut lines = vec![line];
     match report.status {
-        Status::Failed | Status::Ignored => lines.extend(of_failure(task, report)),
-        Status::Unknown => lines.extend(report.hints.iter().map(|why| format!("  {why}"))),
+        Status::Failed | Status::Ignored | Status::Rescued => {
+            lines.extend(of_failure(task, report, options.paint));
+        }
+        // Why, in one line: the hints of an unknown result say nothing else.
+        Status::Unknown => lines.extend(report.hints.last().map(|why| format!("  {}", shortened_to(why, 160)))),
         Status::Skipped if options.verbosity >= 3 => {
             lines.extend(report.result.get("false_condition").map(|condition| format!("  condition: {condition}")));
         }
@@ -120,17 +127,17 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
 fn of_loop(task: &TaskLabel, host: &str, report: &Report, options: &Options) -> Vec<String> {
     match report.status {
         Status::Ignored => {
-            vec![format!("{}{} {}", host_column(host, options), word(Status::Ignored, options.paint), title(task))]
+            vec![format!("{}{} {}", host_column(host, options), word(Status::Ignored, options), title(task))]
         }
         Status::Ok | Status::Skipped if options.verbosity >= 1 => {
-            vec![format!("{}{} {}", host_column(host, options), word(report.status, options.paint), title(task))]
+            vec![format!("{}{} {}", host_column(host, options), word(report.status, options), title(task))]
         }
         _ => vec![],
     }
 }
 
 /// A failure in full: message, what the command wrote, what to do, and where the task stands.
-fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
+fn of_failure(task: &TaskLabel, report: &Report, paint: Paint) -> Vec<String> {
     let text =
         |name: &str| report.result.get(name).and_then(Value::as_str).map(str::trim_end).filter(|text| !text.is_empty());
     let mut lines = vec![];
@@ -139,7 +146,13 @@ fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
         .get("msg")
         .map(|msg| msg.as_str().map_or_else(|| msg.to_string(), str::to_owned))
         .unwrap_or_default();
-    lines.extend(msg.lines().map(|line| format!("  {line}")));
+    // The place is shown with its line of source below.
+    let place = report.place.as_ref().map(|span| format!(" ({span})"));
+    let shown = place.and_then(|place| msg.strip_suffix(&place)).unwrap_or(&msg);
+    lines.extend(shown.lines().map(|line| format!("  {line}")));
+    if report.result.contains_key("censored") {
+        lines.push("  its result is hidden by `no_log: true`".to_owned());
+    }
     if let Some(rc) = report.result.get("rc") {
         lines.push(format!("  exit status {rc}"));
     }
@@ -153,7 +166,10 @@ fn of_failure(task: &TaskLabel, report: &Report) -> Vec<String> {
             lines.extend(all.iter().skip(skipped).map(|line| format!("  {name}: {line}")));
         }
     }
-    lines.push(format!("  --> {}", task.place));
+    match &report.place {
+        Some(span) => lines.extend(snippet(span, paint.is_on()).into_iter().map(|line| format!("  {line}"))),
+        None => lines.push(format!("  --> {}", task.place)),
+    }
     lines.extend(report.hints.iter().map(|hint| format!("  hint: {hint}")));
     lines
 }
@@ -164,12 +180,22 @@ fn of_result(result: &Fields) -> String {
     serde_json::to_string_pretty(&json).unwrap_or_default()
 }
 
+/// What changed, each phrase cut to a readable length.
+fn summary(report: &Report) -> String {
+    report.summary.iter().map(|phrase| shortened_to(phrase, 100)).collect::<Vec<_>>().join(", ")
+}
+
 fn shortened(item: &str) -> String {
-    let line = item.lines().next().unwrap_or_default();
-    if line.chars().count() <= 60 && !item.contains('\n') {
+    shortened_to(item, 60)
+}
+
+/// The first line, cut to a number of characters.
+fn shortened_to(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width && !text.contains('\n') {
         return line.to_owned();
     }
-    format!("{}…", line.chars().take(59).collect::<String>())
+    format!("{}…", line.chars().take(width - 1).collect::<String>())
 }
 
 /// `1 host`, `2 hosts`.
@@ -197,7 +223,7 @@ fn of_host(host: &HostSummary, check: bool, paint: Paint) -> String {
     let parts = [
         (host.failed, "failed", Style::Bad, true),
         (host.changed, changed, Style::Changed, false),
-        (host.unknown, "unknown", Style::Unknown, true),
+        (host.unknown, "unknown (known after apply)", Style::Unknown, true),
         (host.ok, "ok", Style::Good, false),
         (host.skipped, "skipped", Style::Dim, true),
         (host.rescued, "rescued", Style::Changed, true),
@@ -217,18 +243,20 @@ fn of_host(host: &HostSummary, check: bool, paint: Paint) -> String {
 pub struct TerminalSink {
     ui: Ui,
     diff: bool,
+    check: bool,
     host_width: Mutex<usize>,
 }
 
 impl TerminalSink {
-    /// A sink that shows diffs if `diff`.
-    pub fn new(ui: Ui, diff: bool) -> Self {
-        Self { ui, diff, host_width: Mutex::new(0) }
+    /// A sink that shows diffs if `diff`; `check` when nothing is changed.
+    pub fn new(ui: Ui, diff: bool, check: bool) -> Self {
+        Self { ui, diff, check, host_width: Mutex::new(0) }
     }
 }
 
 impl Sink for TerminalSink {
     fn emit(&self, event: Event) {
+        let event = super::mask::event(event, self.ui.redactor());
         let progress = self.ui.progress();
         match &event {
             Event::PlayStarted { hosts, .. } if hosts.len() > 1 => {
@@ -244,7 +272,13 @@ impl Sink for TerminalSink {
             _ => {}
         }
         let host_width = *self.host_width.lock().unwrap_or_else(PoisonError::into_inner);
-        let options = Options { paint: self.ui.paint(), verbosity: self.ui.verbosity(), diff: self.diff, host_width };
+        let options = Options {
+            paint: self.ui.paint(),
+            verbosity: self.ui.verbosity(),
+            diff: self.diff,
+            check: self.check,
+            host_width,
+        };
         let lines = lines(&event, &options);
         if !lines.is_empty() {
             self.ui.data(&lines.join("\n"));

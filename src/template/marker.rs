@@ -120,8 +120,13 @@ impl Undefined {
         let mut diagnostic = match &self.why {
             Why::Variable(scope) => {
                 let names = scope.names();
-                Diagnostic::error(format!("`{}` is undefined", self.written))
-                    .did_you_mean(&self.name, names.iter().map(String::as_str))
+                let diagnostic = Diagnostic::error(format!("`{}` is undefined", self.written))
+                    .did_you_mean(&self.name, names.iter().map(String::as_str));
+                if diagnostic.hints.is_empty() {
+                    diagnostic.hint("set it in the inventory, in `vars:` or with `-e`, or give it a `default(…)`")
+                } else {
+                    diagnostic
+                }
             }
             Why::Attribute { holder, known } => {
                 let diagnostic = Diagnostic::error(format!("`{}` is undefined", self.written))

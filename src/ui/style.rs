@@ -58,7 +58,7 @@ impl Paint {
 }
 
 /// The length of the colour sequence that the text starts with; 0 when it starts with another escape.
-pub(super) fn own_colour(text: &str) -> usize {
+pub(super) fn colour(text: &str) -> usize {
     let Some(rest) = text.strip_prefix("\u{1b}[") else { return 0 };
     let digits = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ';').count();
     if rest[digits..].starts_with('m') { 2 + digits + 1 } else { 0 }

@@ -81,13 +81,14 @@ impl TaskScope {
                 }
                 ParentKind::Role(used) => {
                     push(&mut role_params, &used.params);
+                    match used.via {
+                        Via::Included => push(&mut include_params, keyword_vars),
+                        // `vars:` beside the role's name outrank `vars/main.yml` of the role.
+                        Via::Listed => push(&mut role_vars, keyword_vars),
+                    }
                     role_vars.push(Arc::clone(&used.vars));
                     let beneath = used.dependencies.get().map(Vec::as_slice).unwrap_or_default();
                     role_vars.extend(beneath.iter().rev().map(|role| Arc::clone(&role.vars)));
-                    match used.via {
-                        Via::Included => push(&mut include_params, keyword_vars),
-                        Via::Listed => push(&mut role_vars, keyword_vars),
-                    }
                     defaults.push(Arc::clone(&used.defaults));
                     defaults.extend(beneath.iter().rev().map(|role| Arc::clone(&role.defaults)));
                 }

@@ -84,6 +84,8 @@ impl World {
         for (name, hosts) in self.added_groups.read().unwrap_or_else(PoisonError::into_inner).iter() {
             let group = groups.entry(name.clone()).or_default();
             group.extend(hosts.iter().filter(|host| !group.contains(host)).cloned().collect::<Vec<_>>());
+            let all = groups.entry("all".to_owned()).or_default();
+            all.extend(hosts.iter().filter(|host| !all.contains(host)).cloned().collect::<Vec<_>>());
         }
         groups
     }

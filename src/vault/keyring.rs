@@ -65,6 +65,14 @@ impl Keyring {
         answer.recv().map_err(|_| gone())?
     }
 
+    /// Whether one of the identities is protected by a passphrase, so that opening a secret may ask for it.
+    pub fn may_ask(&self) -> bool {
+        self.sources.iter().filter_map(|source| std::fs::read(&source.path).ok()).any(|content| {
+            let content = Zeroizing::new(content);
+            is_age(&content) || content.starts_with(b"-----BEGIN") && !is_plain_ssh_key(&content)
+        })
+    }
+
     fn start(&self) -> mpsc::Sender<Request> {
         let (sender, requests) = mpsc::channel::<Request>();
         let keyring = self.clone();
@@ -137,6 +145,16 @@ impl Keyring {
         let file = age::IdentityFile::from_buffer(&plain[..]).map_err(|error| wrong(error.to_string()))?;
         file.with_callbacks(callbacks.clone()).into_identities().map_err(|error| wrong(error.to_string()))
     }
+}
+
+/// Whether an SSH private key has no passphrase: OpenSSH's format names the cipher first.
+fn is_plain_ssh_key(content: &[u8]) -> bool {
+    use base64::Engine as _;
+    let text = String::from_utf8_lossy(content);
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    let start: String = body.chars().take(60).collect();
+    let decoded = base64::engine::general_purpose::STANDARD.decode(start).unwrap_or_default();
+    decoded.starts_with(b"openssh-key-v1\0\0\0\0\x04none")
 }
 
 /// Whether the content starts like an age file.

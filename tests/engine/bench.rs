@@ -263,10 +263,10 @@ struct Names {
 }
 
 impl Hosts for Names {
-    fn select(&self, pattern: &str) -> Result<Vec<String>> {
+    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
         let mut found: Vec<String> = vec![];
         for term in pattern.split(',') {
-            match self.groups.get(term) {
+            match self.groups.get(term).or_else(|| added.get(term)) {
                 Some(hosts) => found.extend(hosts.iter().cloned()),
                 None if term == "all" => found.extend(self.hosts.iter().cloned()),
                 None if term == "localhost" => found.push(term.to_owned()),

@@ -33,8 +33,8 @@ impl Engine {
                 Ok(Verdict::Yes) => meant.push(Arc::clone(host)),
                 Ok(_) => {}
                 Err(Trouble::Unreachable(error)) => self.lose(host, error),
+                Err(Trouble::Failure(failure)) => return Err(super::super::evaluate::error_of(failure).at(&task.span)),
                 Err(Trouble::Unknown(_)) => {}
-                Err(Trouble::Failure(failure)) => return Err(Error::user(failure.msg).at(&task.span)),
             }
         }
         if meant.is_empty() {

@@ -295,7 +295,7 @@ fn no_program(errno: &str, fields: Fields) -> Failure {
     let command = fields.get("cmd").map(|cmd| match cmd.as_str() {
         Some(text) => text.to_owned(),
         None => sh::join(
-            &cmd.try_iter().map(|words| words.map(|word| word.to_string()).collect()).unwrap_or_else(|_| vec![]),
+            cmd.try_iter().map(|words| words.map(|word| word.to_string()).collect()).unwrap_or_else(|_| vec![]),
         ),
     });
     failure.fields.extend(command.map(|command| ("cmd".to_owned(), command.into())));

@@ -36,14 +36,13 @@ pub(in crate::modules) fn set_output(fields: &mut Fields, answer: &Answer, strip
     }
 }
 
-/// A short name of a command for a summary: its first line, cut to a readable length.
+/// A short name of a command for a summary: its first line. It is cut to a readable length where it is shown, after secrets
+/// were masked: half of a secret could not be found any more.
 pub(in crate::modules) fn title(command: &str) -> String {
-    const LONGEST: usize = 72;
     let mut lines = command.trim().lines();
     let line = lines.next().unwrap_or_default();
-    let cut = line.char_indices().nth(LONGEST).map_or(line, |(at, _)| &line[..at]);
-    let more = if cut.len() < line.len() || lines.next().is_some() { "…" } else { "" };
-    format!("{cut}{more}")
+    let more = if lines.next().is_some() { "…" } else { "" };
+    format!("{line}{more}")
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl StateModule for Fetch {
         let must = args.bool("fail_on_missing");
         if state.stat.is_none() {
             let msg = "the remote file does not exist, not transferring, ignored";
-            return if must { Err(Failure::missing("the remote file does not exist")) } else { ignored(msg) };
+            return if must { Err(Failure::missing(msg)) } else { ignored(msg) };
         }
         let Some(sum) = state.sum.clone().filter(|_| state.access.contains('r')) else {
             let what = if state.is_dir() {

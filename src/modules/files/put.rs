@@ -233,10 +233,22 @@ pub fn make_directories(at: &str, attributes: &str) -> String {
 
 /// The result after the steps.
 pub fn finish(change: &Change, applied: &[Answer]) -> Result<Fields, Failure> {
-    result::finish(change, applied).map_err(|mut failure| {
+    let done = applied.iter().try_for_each(result::check).and_then(|()| result::finish(change, applied));
+    done.map_err(|failure| {
+        let mut failure = not_writable(change, failure);
         failure.fields.extend(change.result.get("checksum").map(|sum| ("checksum".to_owned(), sum.clone())));
         failure
     })
+}
+
+/// Says it in Ansible's words when the temporary file could not be made.
+fn not_writable(change: &Change, failure: Failure) -> Failure {
+    if !(failure.msg.contains("mktemp") && failure.msg.contains("ermission denied")) {
+        return failure;
+    }
+    let dest = change.result.get("dest").map(ToString::to_string).unwrap_or_default();
+    Failure::new(format!("Destination {} not writable", path::parent(&dest)))
+        .hint("`become: true` works as root, if that is what is wanted")
 }
 
 /// The SHA-1 of a large local file.

@@ -56,10 +56,10 @@ impl StateModule for StatModule {
             ask.sum = args.bool("get_checksum").then(|| sum_command(args.text("checksum_algorithm")));
             ask.attributes = args.bool("get_attributes");
             if mime {
-                let flag = if args.bool("follow") { "-Lb" } else { "-b" };
+                // Of the link itself even with `follow`, as in Ansible.
                 ask.extra = format!(
                     "[ -z \"$s\" ] || ! command -v file >/dev/null || \
-                     printf 'x.mime=%s\\0' \"$(file {flag} --mime-type --mime-encoding -- \"$p\" 2>/dev/null)\"\n"
+                     printf 'x.mime=%s\\0' \"$(file -b --mime-type --mime-encoding -- \"$p\" 2>/dev/null)\"\n"
                 );
             }
             return Ok(Next::Probe(ask.probe()));

@@ -1,7 +1,7 @@
 # What a machine is like, one fact per line: run inside both twins after a playbook, and compared line by line.
 # $1 and $2 are the name and the address of the machine, which the twins cannot share: they are put out of the way in
 # files. Times, logs, caches, host keys, login sessions, what a tool keeps for itself and
-# a proxy of Podman that comes and goes are left out.
+# services that come and go by themselves are left out.
 export LC_ALL=C
 places="/etc /home /root /srv /opt /usr/local /usr/lib/systemd /var/spool /var/tmp /tmp /var/lib/systemd/linger"
 set -f
@@ -26,7 +26,7 @@ if command -v dpkg-query >/dev/null; then dpkg-query --show --showformat 'dpkg $
 if command -v apt-mark >/dev/null; then apt-mark showmanual | sed 's/^/manual /'; apt-mark showhold | sed 's/^/hold /'; fi
 systemctl list-unit-files --no-legend --no-pager --plain | grep -v '^session-' | tr -s ' ' | sed 's/^/unit-file /'
 systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket,path,mount,target |
-    awk '$2 != "not-found" && $1 !~ /^(user@|user-runtime-dir@|run-user-|netavark-dhcp-proxy)/ { print "unit", $1, $2, $3, $4 }'
+    awk '$2 != "not-found" && $1 !~ /^(user@|user-runtime-dir@|run-user-|netavark-dhcp-proxy|systemd-(hostnamed|timedated))/ { print "unit", $1, $2, $3, $4 }'
 for user in $(ls /var/lib/systemd/linger 2>/dev/null); do
     systemctl --user "--machine=$user@" list-units --all --no-legend --no-pager --plain --type=service,timer,socket |
         awk -v user="$user" '{ print "unit of", user, $1, $2, $3, $4 }'

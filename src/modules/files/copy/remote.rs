@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::put::make_directories;
 use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
-use crate::modules::support::{FileState, path, stat, text};
+use crate::modules::support::{FileState, path, result, stat, text};
 use crate::modules::{Args, Change, Failure, Next, Probe, Step};
 use crate::sh;
 use crate::value::Fields;
@@ -71,7 +71,11 @@ pub(super) fn plan(args: &Args, source: &FileState, seen: &[Answer]) -> Result<N
     let mut fields = Fields::new();
     fields.insert("dest".into(), dest.path.as_str().into());
     fields.insert("src".into(), source.path.as_str().into());
+    // A directory has neither; Ansible says so.
+    fields.insert("checksum".into(), ().into());
+    fields.insert("md5sum".into(), ().into());
     if script.is_empty() {
+        result::add_path_info(&mut fields, &dest);
         return Ok(Next::Ok(fields));
     }
     let script = format!("{}{script}p={}; d=\nmms_look\nprintf '\\0'\n", stat::PRELUDE, sh::quote(root));
