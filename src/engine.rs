@@ -149,7 +149,9 @@ impl Engine {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
         }
         self.close().await;
-        let hosts: Vec<Arc<Host>> = self.known_hosts();
+        // Those that the run added come last.
+        let mut hosts: Vec<Arc<Host>> = self.known_hosts();
+        hosts.sort_by_key(|host| self.parts.world.hosts.get_index_of(host.name()).unwrap_or(usize::MAX));
         let summary = Summary {
             hosts: hosts.iter().filter(|host| host.in_play()).map(|host| host.summary()).collect(),
             duration: started.elapsed(),

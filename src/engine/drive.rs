@@ -178,7 +178,12 @@ impl Engine {
         let (change, action) = loop {
             match module.plan(cx, args, &seen)? {
                 Next::Probe(probe) => seen.push(self.probe(site, &probe).await?),
-                Next::Ok(fields) => return Ok(Done::new(Status::Ok, fields)),
+                Next::Ok(fields) => {
+                    if let Some(thing) = Self::planned_under(module, site, args, &fields) {
+                        return Ok(Done::unknown(format!("an earlier change of this plan makes or changes {thing}")));
+                    }
+                    return Ok(Done::new(Status::Ok, fields));
+                }
                 Next::Skip(fields) => {
                     let mut done = Done::new(Status::Skipped, fields);
                     done.fields.insert("skipped".into(), Value::from(true));
@@ -208,6 +213,17 @@ impl Engine {
             done.summary.clear();
         }
         Ok(done)
+    }
+
+    /// What a module tells of, if the plan has changed it before.
+    fn planned_under(module: &dyn StateModule, site: &Site, args: &Args, fields: &Fields) -> Option<Thing> {
+        if !site.check || !site.host.has_planned() {
+            return None;
+        }
+        let exists = fields.get("stat").and_then(|stat| stat.get_attr("exists").ok());
+        let missing = exists.is_some_and(|exists| !exists.is_true());
+        let touched = |thing: &Thing| site.host.plan_touches(thing) || missing && site.host.plan_makes(thing);
+        module.tells_of(args).into_iter().find(touched)
     }
 
     fn changed(fields: Fields, change: Change) -> Done {

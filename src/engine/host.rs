@@ -234,6 +234,11 @@ impl Host {
         lock(&self.made).extend(made);
     }
 
+    /// Whether a change of the plan makes or changes this very thing.
+    pub(super) fn plan_touches(&self, thing: &Thing) -> bool {
+        lock(&self.made).contains(thing)
+    }
+
     /// Whether a change of the plan makes this thing.
     pub(super) fn plan_makes(&self, thing: &Thing) -> bool {
         let made = lock(&self.made);

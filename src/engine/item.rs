@@ -434,7 +434,7 @@ impl Engine {
             return Ok(());
         }
         let failed = done.status == Status::Failed;
-        if let Some(conditions) = &task.changed_when {
+        if let Some(conditions) = task.changed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let status = match self.conditions(&conditions, &scope).await {
@@ -455,7 +455,7 @@ impl Engine {
         if done.unknown.is_some() {
             return Ok(());
         }
-        if let Some(conditions) = &task.failed_when {
+        if let Some(conditions) = task.failed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let failed = match self.conditions(&conditions, &scope).await {

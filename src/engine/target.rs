@@ -271,7 +271,12 @@ impl Engine {
             let Ok(keys) = value.try_iter() else { continue };
             for key in keys {
                 let Ok(item) = value.get_item(&key) else { continue };
-                let item = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                let item = match (item.kind(), item.as_str()) {
+                    // Python's names of them.
+                    (minijinja::value::ValueKind::Bool, _) => if item.is_true() { "True" } else { "False" }.to_owned(),
+                    (_, Some(text)) => text.to_owned(),
+                    _ => item.to_string(),
+                };
                 text.push_str(&format!("export {}={}\n", key, crate::sh::quote(&item)));
             }
         }

@@ -60,7 +60,7 @@ impl Engine {
             }
             if once && ended.unreachable.is_none() {
                 for other in all.iter().filter(|other| !Arc::ptr_eq(other, host)) {
-                    self.share(task, other, &ended);
+                    self.share(task, host, other, &ended);
                     if !includes.is_empty() {
                         brought.push((Arc::clone(other), includes.clone()));
                     }
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Gives the result of a task that ran once to another host.
-    fn share(&self, task: &Task, host: &Host, ended: &Ended) {
+    fn share(&self, task: &Task, from: &Host, host: &Host, ended: &Ended) {
         let done = &ended.done;
         if let Some(name) = &task.register {
             let value = match done.unknown {
@@ -157,6 +157,12 @@ impl Engine {
             host.vars.set(name, value);
         }
         if ended.facts_to.is_some() {
+            return;
+        }
+        if task.module.spec.name == "include_vars" {
+            let names = done.fields.get("ansible_facts").and_then(|facts| facts.try_iter().ok());
+            let raw = |name: Value| Some((name.as_str()?.to_owned(), from.vars.included(name.as_str()?)?));
+            host.vars.include(names.into_iter().flatten().filter_map(raw).collect());
             return;
         }
         self.keep_facts(task, host, &done.fields);

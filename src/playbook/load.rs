@@ -283,7 +283,8 @@ impl Loader {
         Ok(())
     }
 
-    fn imported_file(&self, task: &Task, at: &mut At<'_>) -> Result<Block> {
+    /// The file that `import_tasks` names: what its tasks stand in, its directory, and what is in it.
+    fn imported_node(&self, task: &Task, at: &At<'_>) -> Result<(Arc<Parent>, PathBuf, Node)> {
         refuse_loop(task)?;
         let Some(file) = task.arguments.get("file") else {
             return Err(Error::user("`import_tasks` needs a file").at(&task.span));
@@ -297,9 +298,14 @@ impl Loader {
         let dir = parent_dir(&path);
         let kind = ParentKind::File { dir: dir.clone(), params: Arc::default() };
         let parent = Arc::new(Parent { kind, keywords: task.keywords.clone(), up: Some(Arc::clone(at.parent)) });
+        let node = self.files.yaml(&path)?;
+        Ok((parent, dir, node))
+    }
+
+    fn imported_file(&self, task: &Task, at: &mut At<'_>) -> Result<Block> {
+        let (parent, dir, node) = self.imported_node(task, at)?;
         let mut at =
             At { parent: &parent, dir: &dir, playbook_dir: at.playbook_dir, depth: at.depth + 1, brought: at.brought };
-        let node = self.files.yaml(&path)?;
         let items = self.list(Some(&node), &mut at)?;
         Ok(Block { span: task.span.clone(), parent: Arc::clone(&parent), items, rescue: vec![], always: vec![] })
     }
@@ -371,6 +377,7 @@ impl Loader {
             vars: from("vars", &parts.vars, &role.vars)?,
             role: Arc::clone(&role),
             params: Arc::new(params),
+            dependencies: Arc::default(),
             via,
         };
         // A role listed twice with the same parameters runs once, as in Ansible.
@@ -381,6 +388,7 @@ impl Loader {
             }
             at.brought.seen.push(key);
         }
+        let seen_dependencies = Arc::clone(&used.dependencies);
         let parent = Arc::new(Parent { kind: ParentKind::Role(used), keywords, up: Some(Arc::clone(at.parent)) });
         let tasks_dir = role.path.join("tasks");
         let mut items = vec![];
@@ -394,9 +402,12 @@ impl Loader {
         if inner.depth > DEEPEST {
             return Err(Error::user(format!("the role `{name}` depends on itself")).at(span));
         }
+        let before = inner.brought.roles.len();
         for dependency in &role.dependencies {
             items.extend(self.role_entry(dependency, &mut inner)?);
         }
+        let brought = inner.brought.roles.get(before..).unwrap_or_default().to_vec();
+        seen_dependencies.get_or_init(|| brought);
         inner.brought.roles.push(Arc::clone(&role));
         let main = parts.tasks.as_deref().unwrap_or("main");
         match find_part(&tasks_dir, main) {
@@ -444,11 +455,18 @@ impl Loader {
             }
             let read = task::read(entry, map, at.parent)?;
             if read.task.module.spec.name == "import_tasks" {
-                let block = self.imported_file(&read.task, at)?;
-                handlers.extend(block.items.into_iter().filter_map(|item| match item {
-                    Item::Task(task) => Some(Arc::new(Handler { task, listen: vec![] })),
-                    Item::Block(_) => None,
-                }));
+                let (parent, dir, node) = self.imported_node(&read.task, at)?;
+                let mut at = At {
+                    parent: &parent,
+                    dir: &dir,
+                    playbook_dir: at.playbook_dir,
+                    depth: at.depth + 1,
+                    brought: at.brought,
+                };
+                if at.depth > DEEPEST {
+                    return Err(Error::user("files import each other without end").at(&read.task.span));
+                }
+                handlers.extend(self.handlers(Some(&node), &mut at)?);
                 continue;
             }
             handlers.push(Arc::new(Handler { task: Arc::new(read.task), listen: read.listen }));

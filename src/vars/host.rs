@@ -150,6 +150,11 @@ impl HostVars {
         self.write(|state| state.included.extend(vars));
     }
 
+    /// A variable that `include_vars` has set.
+    pub fn included(&self, name: &str) -> Option<Raw> {
+        self.read(|state| state.included.get(name).cloned())
+    }
+
     /// Names that [`HostVars::dynamic`] would find.
     pub fn dynamic_names(&self) -> Vec<String> {
         self.read(|state| state.set.keys().chain(state.included.keys()).cloned().collect())

@@ -87,7 +87,10 @@ impl TaskScope {
                         Via::Listed => push(&mut role_vars, keyword_vars),
                     }
                     role_vars.push(Arc::clone(&used.vars));
+                    let beneath = used.dependencies.get().map(Vec::as_slice).unwrap_or_default();
+                    role_vars.extend(beneath.iter().rev().map(|role| Arc::clone(&role.vars)));
                     defaults.push(Arc::clone(&used.defaults));
+                    defaults.extend(beneath.iter().rev().map(|role| Arc::clone(&role.defaults)));
                 }
             }
         }
