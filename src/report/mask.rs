@@ -58,6 +58,15 @@ fn report(mut report: Report, redactor: &Redactor) -> Report {
     report
 }
 
+/// Masks every one of them: the first that was masked is not the last.
+fn mask_all<'a>(values: impl Iterator<Item = &'a mut Json>, redactor: &Redactor) -> bool {
+    let mut found = false;
+    for value in values {
+        found |= mask_json(value, redactor);
+    }
+    found
+}
+
 /// Masks every text in a value, names of keys too. Whether there was anything to mask.
 fn mask_json(json: &mut Json, redactor: &Redactor) -> bool {
     match json {
@@ -69,9 +78,9 @@ fn mask_json(json: &mut Json, redactor: &Redactor) -> bool {
             }
             found
         }
-        Json::Array(items) => items.iter_mut().fold(false, |found, item| mask_json(item, redactor) || found),
+        Json::Array(items) => mask_all(items.iter_mut(), redactor),
         Json::Object(map) => {
-            let mut found = map.values_mut().fold(false, |found, value| mask_json(value, redactor) || found);
+            let mut found = mask_all(map.values_mut(), redactor);
             if map.keys().any(|key| redactor.is_tainted(key)) {
                 found = true;
                 let entries = std::mem::take(map).into_iter();

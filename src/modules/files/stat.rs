@@ -57,10 +57,11 @@ impl StateModule for StatModule {
             ask.attributes = args.bool("get_attributes");
             if mime {
                 // Of the link itself even with `follow`, as in Ansible.
-                ask.extra = format!(
-                    "[ -z \"$s\" ] || ! command -v file >/dev/null || \
-                     printf 'x.mime=%s\\0' \"$(file -b --mime-type --mime-encoding -- \"$p\" 2>/dev/null)\"\n"
-                );
+                ask.extra = concat!(
+                    "[ -z \"$s\" ] || ! command -v file >/dev/null || ",
+                    "printf 'x.mime=%s\\0' \"$(file -b --mime-type --mime-encoding -- \"$p\" 2>/dev/null)\"\n"
+                )
+                .to_owned();
             }
             return Ok(Next::Probe(ask.probe()));
         };
