@@ -178,7 +178,9 @@ impl Done {
             };
             // How many items there were is no secret.
             let items = report.result.get("results").and_then(|results| results.try_iter().ok()).map(|items| {
-                items.map(|item| from_fields(&censored(item.get_attr("changed").unwrap_or_default()))).collect::<Value>()
+                items
+                    .map(|item| from_fields(&censored(item.get_attr("changed").unwrap_or_default())))
+                    .collect::<Value>()
             });
             report.result = censored(changed);
             report.result.extend(items.map(|items| ("results".to_owned(), items)));

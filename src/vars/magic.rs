@@ -66,9 +66,9 @@ pub fn get(
         "group_names" => world.groups_of(host).iter().map(String::as_str).collect(),
         "groups" => Value::from_pairs(
             world
-                .groups
-                .iter()
-                .map(|(name, hosts)| (name.as_str(), hosts.iter().map(String::as_str).collect::<Value>())),
+                .all_groups()
+                .into_iter()
+                .map(|(name, hosts)| (name, hosts.iter().map(String::as_str).collect::<Value>())),
         ),
         "hostvars" => Value::from_object(AllHosts { world: Arc::downgrade(world), play: Arc::clone(play) }),
         "omit" => omit(),
