@@ -1,6 +1,7 @@
 //! What the user typed: one file per verb, and the way from arguments to an exit code.
 
 mod check;
+mod complete;
 mod deploy;
 mod extra_vars;
 mod global;

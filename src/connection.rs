@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::secret::Redactor;
 
 /// How to reach a host: the resolved `ansible_*` connection variables. Nothing set means what `ssh` itself would do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     /// The inventory name.
     pub name: String,

@@ -98,6 +98,8 @@ pub struct Engine {
     forks: Arc<Semaphore>,
     changes: ahead::Changes,
     start_at: std::sync::Mutex<Option<String>>,
+    /// How many probes may be under way ahead; none with 0.
+    window: usize,
 }
 
 impl Engine {
@@ -107,7 +109,22 @@ impl Engine {
         let _ = parts.world.templar.set(parts.templar.clone());
         let forks = Arc::new(Semaphore::new(parts.world.options.forks.max(1)));
         let start_at = std::sync::Mutex::new(parts.start_at.clone());
-        Self { parts, hosts: std::sync::Mutex::default(), forks, changes: ahead::Changes::default(), start_at }
+        Self {
+            parts,
+            hosts: std::sync::Mutex::default(),
+            forks,
+            changes: ahead::Changes::default(),
+            start_at,
+            window: ahead::WINDOW,
+        }
+    }
+
+    /// Another number of probes that may be under way ahead of the task that is run; with 0 each waits for its task. What
+    /// tasks do and report does not depend on it.
+    #[must_use]
+    pub fn with_window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
     }
 
     /// Runs every play. Failures of tasks are in the summary; an error means that the playbook itself could not be run.
@@ -116,18 +133,25 @@ impl Engine {
         let started = std::time::Instant::now();
         let mut outcome = Ok(());
         for play in &playbook.plays {
-            outcome = self.run_play(play).await;
-            if outcome.is_err() || self.all_lost() {
-                break;
+            match self.run_play(play).await {
+                Ok(true) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
         }
         if outcome.is_ok()
+            && !self.all_lost()
             && let Some(name) = self.start_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref()
         {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
         }
         self.close().await;
-        let hosts: Vec<Arc<Host>> = self.known_hosts();
+        // Those that the run added come last.
+        let mut hosts: Vec<Arc<Host>> = self.known_hosts();
+        hosts.sort_by_key(|host| self.parts.world.hosts.get_index_of(host.name()).unwrap_or(usize::MAX));
         let summary = Summary {
             hosts: hosts.iter().filter(|host| host.in_play()).map(|host| host.summary()).collect(),
             duration: started.elapsed(),

@@ -52,6 +52,12 @@ pub trait StateModule: Send + Sync {
         Ok(change.result.clone())
     }
 
+    /// What the result tells of, for modules that only look: in a plan it is not known once an earlier change makes that.
+    fn tells_of(&self, args: &Args) -> Vec<Thing> {
+        let _ = args;
+        vec![]
+    }
+
     /// What a change with these arguments makes, that later tasks of a plan may need.
     fn makes(&self, args: &Args) -> Vec<Thing> {
         let _ = args;

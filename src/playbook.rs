@@ -12,6 +12,7 @@ mod place;
 mod role;
 mod tags;
 mod task;
+mod wrong;
 
 pub use arguments::{Arguments, parse_words};
 pub use check::{Checker, no_vars_file};

@@ -16,7 +16,7 @@ pub const MASK: &str = "********";
 
 /// Texts shorter than this many bytes are not masked inside other text: masking every `a` would destroy the output and
 /// tell the secret.
-const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 4;
 
 /// The registry of secrets. Clones share it.
 #[derive(Clone, Default)]

@@ -42,6 +42,12 @@ pub trait Scope: Send + Sync + Debug {
 
     /// Every name that [`Scope::get`] would find: for `did you mean` and `vars`.
     fn names(&self) -> Vec<String>;
+
+    /// Whether this is only a look ahead, whose outcome may be thrown away: lookups that run commands or make files are
+    /// refused then.
+    fn is_speculative(&self) -> bool {
+        false
+    }
 }
 
 /// What templates may ask of the rest of mms: secrets and local files.

@@ -9,6 +9,8 @@
 mod canary;
 #[path = "cli/command_line.rs"]
 mod command_line;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/hosts.rs"]

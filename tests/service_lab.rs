@@ -1,12 +1,15 @@
 //! Deploys on a real machine of the lab: Podman, Quadlet, systemd and a registry. Each test boots a machine of its own.
 //!
-//! `cargo nextest run --test service_lab --run-ignored all` (root, Debian; `tests/lab/README.md`).
+//! They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+#[path = "support/lab.rs"]
+mod lab;
 #[path = "service_lab/machine.rs"]
 mod machine;
 
-use machine::{Machine, Run};
+use lab::Machine;
+use machine::Run;
 use mms::service::status::{self, Condition};
 use serde_json::{Value as Json, json};
 
@@ -36,18 +39,26 @@ fn well(name: &str) -> Vec<(String, Condition)> {
 }
 
 #[tokio::test]
-#[ignore = "needs the lab"]
 async fn a_service_lives_changes_and_goes() {
     let machine = Machine::up("life");
     let mut run = Run::new(&machine).variable("vault_token", "hunter2-first");
 
     // A plan on a machine that has not even the user foretells everything and changes nothing.
-    let plan = run.check(web("6.0.4", 7878)).await.unwrap();
+    let plan = run.check(web("6.4.4", 7878)).await.unwrap();
     assert!(plan.changed && plan.summary.iter().any(|line| line.contains("new, lscr.io")), "{plan:?}");
-    assert!(run.deploy(web("6.0.4", 7878)).await.unwrap_err().contains("does not exist"));
+    assert!(run.deploy(web("6.4.4", 7878)).await.unwrap_err().contains("does not exist"));
 
     machine.add_user();
-    let first = run.deploy(web("6.0.4", 7878)).await.unwrap();
+
+    // A disk that is nearly full is not filled.
+    let store = "/home/mms/.local/share/containers";
+    machine.as_user_ok(&format!("mkdir -p {store}"));
+    machine.ok(&format!("mount -t tmpfs -o size=100m,uid=1100,gid=1100,mode=700 none {store}"));
+    let told = run.deploy(web("6.4.4", 7878)).await.unwrap_err();
+    assert!(told.contains("MiB are free in") && told.contains("nothing was changed"), "{told}");
+    machine.ok(&format!("umount --lazy {store}"));
+
+    let first = run.deploy(web("6.4.4", 7878)).await.unwrap();
     assert!(first.changed);
     assert_eq!(status_of(&machine), well("radarr"));
     assert!(machine.ok("curl -fsS http://127.0.0.1:7878/ping").contains("OK"));
@@ -56,11 +67,11 @@ async fn a_service_lives_changes_and_goes() {
 
     // Nothing to do: one probe, nothing else, and the container is the same.
     let id = machine.as_user_ok("podman inspect --format '{{.Id}}' radarr");
-    let again = run.deploy(web("6.0.4", 7878)).await.unwrap();
+    let again = run.deploy(web("6.4.4", 7878)).await.unwrap();
     assert_eq!((again.changed, again.probes, again.runs), (false, 1, 0), "{again:?}");
 
     // One change at a time, each with its reason.
-    let mut definition = web("6.0.4", 7878);
+    let mut definition = web("6.4.4", 7878);
     definition["environment"]["TZ"] = json!("UTC");
     let plan = run.check(definition.clone()).await.unwrap();
     assert_eq!(plan.summary, ["environment TZ changed: Europe/Berlin → UTC"]);
@@ -90,48 +101,47 @@ async fn a_service_lives_changes_and_goes() {
 }
 
 #[tokio::test]
-#[ignore = "needs the lab"]
 async fn what_is_not_well_is_rolled_back() {
     let machine = Machine::up("back");
     machine.add_user();
     let run = Run::new(&machine).variable("vault_token", "t0ken-value");
-    for (tag, variant) in [("6.0.5", "v2"), ("6.0.6", "broken"), ("6.0.7", "crash")] {
+    for (tag, variant) in [("6.4.5", "v2"), ("6.4.6", "broken"), ("6.4.7", "crash")] {
         machine.push_image(&format!("{WEB}:{tag}"), variant);
     }
-    run.deploy(web("6.0.4", 7878)).await.unwrap();
-    assert_eq!(run.deploy(web("6.0.5", 7878)).await.unwrap().summary, ["image 6.0.4 → 6.0.5"]);
+    run.deploy(web("6.4.4", 7878)).await.unwrap();
+    assert_eq!(run.deploy(web("6.4.5", 7878)).await.unwrap().summary, ["image 6.4.4 → 6.4.5"]);
 
     let unit = "/home/mms/.config/containers/systemd/radarr.container";
     let before = machine.ok(&format!("cat {unit}"));
-    for (tag, why) in [("6.0.6", "health check"), ("6.0.7", "meant to crash"), ("9.9.9", "cannot pull")] {
+    for (tag, why) in [("6.4.6", "health check"), ("6.4.7", "meant to crash"), ("9.9.9", "cannot pull")] {
         let told = run.deploy(web(tag, 7878)).await.unwrap_err();
         assert!(told.contains(why), "{told}");
         assert!(told.contains("rolled back") || told.contains("nothing was changed"), "{told}");
         assert_eq!(machine.ok(&format!("cat {unit}")), before);
         assert_eq!(status_of(&machine), well("radarr"), "{told}");
     }
-    assert!(!run.deploy(web("6.0.5", 7878)).await.unwrap().changed);
+    assert!(!run.deploy(web("6.4.5", 7878)).await.unwrap().changed);
 
     // New content behind the same version, and it is broken: the old content gets its name back.
     let old = machine.as_user_ok("podman inspect --format '{{.Image}}' radarr");
-    machine.push_image(&format!("{WEB}:6.0.5"), "broken");
-    let told = run.newer(web("6.0.5", 7878)).await.unwrap_err();
+    machine.push_image(&format!("{WEB}:6.4.5"), "broken");
+    let told = run.newer(web("6.4.5", 7878)).await.unwrap_err();
     assert!(told.contains("rolled back: the old version is running and well"), "{told}");
     assert_eq!(machine.as_user_ok("podman inspect --format '{{.Image}}' radarr"), old);
-    machine.push_image(&format!("{WEB}:6.0.5"), "v1");
-    assert!(run.newer(web("6.0.5", 7878)).await.unwrap().changed);
-    assert!(!run.newer(web("6.0.5", 7878)).await.unwrap().changed);
+    machine.push_image(&format!("{WEB}:6.4.5"), "v1");
+    assert!(run.newer(web("6.4.5", 7878)).await.unwrap().changed);
+    assert!(!run.newer(web("6.4.5", 7878)).await.unwrap().changed);
 
     // A unit that the generator refuses touches nothing.
     let id = machine.as_user_ok("podman inspect --format '{{.Id}}' radarr");
-    let mut definition = web("6.0.5", 7878);
+    let mut definition = web("6.4.5", 7878);
     definition["image"] = json!("docker.io/library/app:1.build");
     let told = run.deploy(definition).await.unwrap_err();
     assert!(told.contains("generator") && told.contains("nothing was changed"), "{told}");
     assert_eq!(machine.as_user_ok("podman inspect --format '{{.Id}}' radarr"), id);
 
     // A new service that never becomes well leaves nothing behind but its data.
-    let mut other = web("6.0.6", 7979);
+    let mut other = web("6.4.6", 7979);
     other["name"] = json!("other");
     other["volumes"] = json!(["/home/mms/config/other:/config"]);
     other["directories"] = json!([{"path": "/home/mms/config/other"}]);
@@ -141,7 +151,6 @@ async fn what_is_not_well_is_rolled_back() {
 }
 
 #[tokio::test]
-#[ignore = "needs the lab"]
 async fn the_shipped_services_run_together_and_one_may_fail() {
     let machine = Machine::up("stack");
     machine.add_user();
@@ -163,13 +172,13 @@ async fn the_shipped_services_run_together_and_one_may_fail() {
     assert_eq!((again.changed, again.probes, again.runs), (false, 1, 0), "{again:?}");
 
     // One breaks, one changes: the one that changes is deployed, the broken one goes back, and both are named.
-    machine.push_image("lscr.io/linuxserver/sonarr:4.0.17", "broken");
+    machine.push_image("lscr.io/linuxserver/sonarr:4.0.21", "broken");
     machine.push_image("lscr.io/linuxserver/lidarr:3.1.1", "v2");
-    let run = run.replace("sonarr:4.0.16", "sonarr:4.0.17").replace("lidarr:3.1.0", "lidarr:3.1.1");
+    let run = run.replace("sonarr:4.0.20", "sonarr:4.0.21").replace("lidarr:3.1.0", "lidarr:3.1.1");
     let run = run.replace("start_period: 90s", "start_period: 5s").replace("interval: 15s", "interval: 2s");
     let told = run.services(&["sonarr", "lidarr"]).await.unwrap_err();
     assert!(told.contains("service `sonarr`") && told.contains("rolled back"), "{told}");
     assert!(machine.as_user_ok("podman ps --format '{{.Image}}'").contains("lidarr:3.1.1"));
-    assert!(machine.as_user_ok("podman ps --format '{{.Image}}'").contains("sonarr:4.0.16"));
+    assert!(machine.as_user_ok("podman ps --format '{{.Image}}'").contains("sonarr:4.0.20"));
     assert_eq!(status_of(&machine).iter().filter(|(_, condition)| *condition == Condition::Well).count(), 10);
 }

@@ -208,9 +208,15 @@ fn errors_name_the_variable_its_place_and_the_nearest_name() {
             "`users[0].nmae` is undefined | vars.yml:2:11 `users[0].nmae` | did you mean `name`?",
         ),
         ("users: []\nx: 'a {{ usres }}'", "`usres` is undefined | vars.yml:2:10 `usres` | did you mean `users`?"),
-        ("x: |\n  one\n  {{ two }}\n", "`two` is undefined | vars.yml:3:6 `two` | "),
+        (
+            "x: |\n  one\n  {{ two }}\n",
+            "`two` is undefined | vars.yml:3:6 `two` | set it in the inventory, in `vars:` or with `-e`, or give it a `default(…)`",
+        ),
         // The place is that of the inner variable.
-        ("a: '{{ nope }}'\nx: 'see {{ a }}'", "`nope` is undefined | vars.yml:1:8 `nope` | "),
+        (
+            "a: '{{ nope }}'\nx: 'see {{ a }}'",
+            "`nope` is undefined | vars.yml:1:8 `nope` | set it in the inventory, in `vars:` or with `-e`, or give it a `default(…)`",
+        ),
         (
             "a: {b: '{{ 1 + \"x\" }}'}\nx: '{{ a.b }}'",
             "`+` does not work on a number and a string | vars.yml:1:12 `1 + \"x\"` | `~` joins as text; `int` makes a number of a string",

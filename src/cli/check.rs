@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
-use super::{Global, Session, extra_vars};
+use super::{Global, Session, complete, extra_vars};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::playbook::Checker;
@@ -17,7 +18,7 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:\n  mms check\n  mms check playbooks/site.yml")]
 pub struct Check {
     /// The playbooks; all of `playbooks/` when none is named
-    #[arg(value_name = "PLAYBOOK")]
+    #[arg(value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbooks: Vec<PathBuf>,
     /// Set variables that names of imported files need (can be repeated)
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
@@ -52,8 +53,17 @@ impl Check {
             }
         }
         found.extend(checker.finish());
-        if let Err(error) = session.inventory() {
-            found.extend_from_slice(error.diagnostics());
+        match session.inventory() {
+            Ok(inventory) => {
+                for host in inventory.hosts() {
+                    if let Err(error) = inventory.layers(&host.name, Some(&session.project.playbooks())) {
+                        let new = error.diagnostics().iter().filter(|new| !found.contains(new));
+                        let new: Vec<Diagnostic> = new.cloned().collect();
+                        found.extend(new);
+                    }
+                }
+            }
+            Err(error) => found.extend_from_slice(error.diagnostics()),
         }
         let warnings = session.project.take_warnings();
         let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();

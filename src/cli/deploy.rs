@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use super::playbook_run::{PlaybookRun, RunArgs};
-use super::{Global, Session, services};
+use super::{Global, Session, complete, services};
 use crate::error::{Exit, Result};
 use crate::playbook::Vars;
 use crate::ui::Ui;
@@ -24,7 +25,7 @@ pub struct Deploy {
 #[command(after_help = "Examples:\n  mms deploy-service radarr\n  mms deploy-service immich --diff")]
 pub struct DeployService {
     /// The services, as their files in `services/` are called
-    #[arg(required = true, value_name = "SERVICE")]
+    #[arg(required = true, value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
     services: Vec<String>,
     #[command(flatten)]
     run: RunArgs,
@@ -35,7 +36,7 @@ pub struct DeployService {
 #[command(after_help = "Examples:\n  mms update\n  mms update radarr sonarr")]
 pub struct Update {
     /// Only these services
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
     services: Vec<String>,
     #[command(flatten)]
     run: RunArgs,
@@ -46,10 +47,10 @@ pub struct Update {
 #[command(after_help = "Examples:\n  mms plan\n  mms plan --service radarr\n  mms plan playbooks/setup-base.yml")]
 pub struct Plan {
     /// Another playbook than `playbooks/site.yml`
-    #[arg(value_name = "PLAYBOOK")]
+    #[arg(value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbook: Option<PathBuf>,
     /// Only these services (can be repeated)
-    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "playbook")]
+    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "playbook", add = ArgValueCandidates::new(complete::services))]
     services: Vec<String>,
     #[command(flatten)]
     run: RunArgs,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use tokio::sync::mpsc;
 
 use super::session::text_of;
 use super::status::{looking, of_host};
-use super::{Global, Session, services};
+use super::{Global, Session, complete, services};
 use crate::engine::{Engine, Host, Question};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::service::logs::{LogOptions, script};
@@ -18,7 +19,7 @@ use crate::ui::Ui;
 #[command(after_help = "Examples:\n  mms logs radarr\n  mms logs immich -f\n  mms logs sonarr --since '1 hour ago'")]
 pub struct Logs {
     /// The service
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
     service: String,
     /// Keep showing new lines until Ctrl-C
     #[arg(short, long)]
@@ -30,7 +31,7 @@ pub struct Logs {
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only hosts that match this pattern
-    #[arg(short, long, value_name = "PATTERN")]
+    #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
     limit: Option<String>,
 }
 

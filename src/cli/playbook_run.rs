@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::session::Selected;
-use super::{Global, Session, extra_vars, selection};
+use super::{Global, Session, complete, extra_vars, selection};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
@@ -19,16 +20,16 @@ use crate::vars::RunOptions;
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
     /// Work only on hosts that match this pattern, e.g. `web:!db`, `~regex`, `@file`
-    #[arg(short, long, value_name = "PATTERN")]
+    #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
     pub limit: Option<String>,
     /// Set variables: `key=value`, a YAML or JSON mapping, or `@file` (can be repeated)
     #[arg(short = 'e', long = "extra-vars", value_name = "VARS")]
     pub extra_vars: Vec<String>,
     /// Run only tasks with one of these tags (can be repeated)
-    #[arg(short, long, value_name = "TAGS", value_delimiter = ',')]
+    #[arg(short, long, value_name = "TAGS", value_delimiter = ',', add = ArgValueCandidates::new(complete::tags))]
     pub tags: Vec<String>,
     /// Leave out tasks with one of these tags (can be repeated)
-    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    #[arg(long, value_name = "TAGS", value_delimiter = ',', add = ArgValueCandidates::new(complete::tags))]
     pub skip_tags: Vec<String>,
     /// Show what changes in files
     #[arg(short = 'D', long)]
@@ -153,8 +154,8 @@ impl PlaybookRun<'_> {
         let outcome = tokio::select! {
             outcome = engine.run(&playbook) => outcome,
             _ = tokio::signal::ctrl_c() => {
-                ui.progress().clear();
-                ui.note("interrupted: stopping what runs on the hosts");
+                ui.progress().finish();
+                ui.note("stopping what runs on the hosts (Ctrl-C again leaves at once)");
                 // A second Ctrl-C ends the wait.
                 tokio::select! {
                     () = engine.close() => {}

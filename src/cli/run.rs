@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
-use super::Global;
 use super::playbook_run::{Listing, PlaybookRun, RunArgs};
+use super::{Global, complete};
 use crate::error::{Exit, Result};
 use crate::playbook::Vars;
 use crate::ui::Ui;
@@ -17,7 +18,7 @@ use crate::ui::Ui;
 )]
 pub struct Run {
     /// The playbooks, run one after the other
-    #[arg(required = true, value_name = "PLAYBOOK")]
+    #[arg(required = true, value_name = "PLAYBOOK", add = ArgValueCompleter::new(complete::playbooks))]
     playbooks: Vec<PathBuf>,
     /// Show what would change without changing anything
     #[arg(short = 'C', long)]

@@ -35,6 +35,16 @@ pub fn unknown_tags(playbook: &Playbook, given: [&Vec<String>; 2]) -> Vec<Diagno
         .collect()
 }
 
+/// The tags that are written in a playbook.
+pub fn tags(playbook: &Playbook) -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    for node in tasks(playbook).iter().flat_map(|task| task.gathered(|keywords| &keywords.tags)) {
+        let text = node.as_str().filter(|text| !text.contains("{{")).unwrap_or_default();
+        known.extend(text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
+    }
+    known
+}
+
 /// Refuses a `--start-at-task` that no task can match.
 pub fn check_start(playbook: &Playbook, pattern: &str) -> Result<()> {
     let wanted = glob(pattern);

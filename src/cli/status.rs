@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
-use super::{Global, Session, services};
+use super::{Global, Session, complete, services};
 use crate::engine::{Engine, Host, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
@@ -19,10 +20,10 @@ use crate::vars::RunOptions;
 #[command(after_help = "Examples:\n  mms status\n  mms status radarr --json")]
 pub struct Status {
     /// Only these services
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
     services: Vec<String>,
     /// Only hosts that match this pattern
-    #[arg(short, long, value_name = "PATTERN")]
+    #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
     limit: Option<String>,
 }
 

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{Global, Session};
+use crate::diagnostic::{Source, Span};
 use crate::error::{Error, ErrorKind, Exit, Result};
+use crate::secret::{Redactor, SHORTEST};
 use crate::ui::Ui;
 use crate::vault::{Document, Recipients, is_encrypted_file};
 
@@ -186,6 +188,9 @@ fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
         if one_line { Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()) } else { text }
     };
     session.ui.redactor().add(&plain);
+    if plain.len() < SHORTEST {
+        session.ui.note(&format!("a secret of less than {SHORTEST} bytes cannot be masked in output"));
+    }
     let document =
         if path.exists() { document(session, path)? } else { Document::parse(&session.project.name_of(path), "")? };
     write(path, document.set(key, &plain, &recipients(session)?)?.as_bytes())?;
@@ -243,6 +248,7 @@ fn edit(session: &Session, path: &Path) -> Result<()> {
                 return Ok(());
             }
             Err(error) => {
+                let error = without_text(error, &edited, &session.project.name_of(path), session.ui.redactor());
                 // The text is still in the editor's file: nothing typed is lost while the user goes on.
                 session.ui.error(&error);
                 if session.prompter.confirm("edit again?") != Some(true) {
@@ -251,6 +257,20 @@ fn edit(session: &Session, path: &Path) -> Result<()> {
             }
         }
     }
+}
+
+/// The error without what it quotes of a vault in clear: what cannot be parsed cannot be masked value by value.
+fn without_text(error: Error, clear: &str, name: &str, redactor: &Redactor) -> Error {
+    for line in clear.lines() {
+        let value = line.split_once(':').map_or(line, |(_, value)| value);
+        redactor.add(value.trim().trim_matches(['"', '\'', '-', ' ']));
+    }
+    let hidden = Source::hidden(name, clear);
+    error.map(|mut diagnostic| {
+        diagnostic.span = diagnostic.span.map(|span| Span::new(&hidden, span.start, span.end));
+        diagnostic.related.clear();
+        diagnostic
+    })
 }
 
 /// A directory that only the user can read, in memory where the system has such a place.
@@ -274,7 +294,10 @@ fn run_editor(file: &Path) -> Result<()> {
         std::process::Command::new("/bin/sh").args(["-c", &format!("{editor} \"$1\""), "editor"]).arg(file).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::user(format!("the editor `{editor}` ended with {status}; the vault was not changed"))),
+        Ok(status) => {
+            let error = Error::user(format!("the editor `{editor}` ended with {status}; the vault was not changed"));
+            Err(error.hint("`EDITOR` (or `VISUAL`) names the editor, e.g. `EDITOR=nano mms vault edit`"))
+        }
         Err(error) => Err(Error::user(format!("cannot start the editor `{editor}`: {error}")).hint("set EDITOR")),
     }
 }

@@ -206,6 +206,7 @@ impl<'a> Request<'a> {
             ConnectionErrorKind::NoSuchUser,
             format!("cannot become `{}` on {}: there is no such user there", self.wanted.user, self.transport.place()),
         )
+        .hint("create it first, with a `user` task that becomes root")
     }
 
     fn wrong_password(&self) -> ConnectionError {

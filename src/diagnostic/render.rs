@@ -76,6 +76,10 @@ impl<'a> Places<'a> {
     }
 }
 
+/// No more than this many bytes are underlined: the start of a long value (a ciphertext) says where it is, and the line stays
+/// readable.
+const LONGEST: usize = 60;
+
 /// The part of a span that is underlined: no more than its first line, on character boundaries.
 fn visible(span: &Span) -> Range<usize> {
     let text = &span.source.text;
@@ -86,7 +90,8 @@ fn visible(span: &Span) -> Range<usize> {
         }
         at
     };
-    let (start, end) = (floor(span.start), floor(span.end));
+    let start = floor(span.start);
+    let end = floor(span.end.min(start + LONGEST));
     let marked = text.get(start..end).unwrap_or_default();
     let length = marked.find(['\n', '\r']).unwrap_or(marked.len());
     start..start + length

@@ -1,6 +1,7 @@
 //! Probing ahead: while one task's probe is under way, the probes of the tasks behind it are sent too, betting that nothing
 //! changes. A bet is only ever a read-only script sent early. Its answer is used when the task, reached in program order, asks
-//! for exactly the same script as the same user and nothing was changed anywhere since it was sent; otherwise it is dropped.
+//! for exactly the same script over the same connection as the same user, and nothing was changed anywhere and nobody was waited
+//! for since it was sent; otherwise it is dropped. Lookups that do something (`pipe`, `password`) end the look ahead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use crate::template::Scope;
 use crate::vars::{PlayVars, TaskScope};
 
 /// How many probes may be under way ahead of the task that is being run.
-const WINDOW: usize = 24;
+pub const WINDOW: usize = 24;
 
 /// Counts changes, so that what was seen before one is not used after it.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,16 @@ impl Changes {
     /// A mark that stays equal while nothing is changed; nothing while a change is under way.
     pub fn current(&self) -> Option<u64> {
         (self.running.load(Ordering::SeqCst) == 0).then(|| self.finished.load(Ordering::SeqCst))
+    }
+
+    /// How many changes were made so far.
+    pub fn made(&self) -> u64 {
+        self.finished.load(Ordering::SeqCst)
+    }
+
+    /// Something was waited for that happens without mms: what was seen before may be stale as after a change.
+    pub fn waited(&self) {
+        self.finished.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A change starts.
@@ -61,15 +72,15 @@ impl<'a> Rest<'a> {
     pub const NONE: Rest<'static> = Rest { items: &[], outer: None };
 
     /// The tasks that come next if nothing fails, as far as that can be told without running anything.
-    fn tasks(&self) -> Vec<&'a Arc<Task>> {
-        fn add<'a>(items: &'a [Item], tasks: &mut Vec<&'a Arc<Task>>) -> bool {
+    fn tasks(&self, most: usize) -> Vec<&'a Arc<Task>> {
+        fn add<'a>(items: &'a [Item], tasks: &mut Vec<&'a Arc<Task>>, most: usize) -> bool {
             for item in items {
                 let go_on = match item {
                     Item::Task(task) => {
                         tasks.push(task);
-                        tasks.len() < WINDOW
+                        tasks.len() < most
                     }
-                    Item::Block(block) => add(&block.items, tasks) && add(&block.always, tasks),
+                    Item::Block(block) => add(&block.items, tasks, most) && add(&block.always, tasks, most),
                 };
                 if !go_on {
                     return false;
@@ -80,7 +91,7 @@ impl<'a> Rest<'a> {
         let mut tasks = vec![];
         let mut list = Some(self);
         while let Some(rest) = list {
-            if !add(rest.items, &mut tasks) {
+            if !add(rest.items, &mut tasks, most) {
                 break;
             }
             list = rest.outer;
@@ -92,27 +103,41 @@ impl<'a> Rest<'a> {
 impl Engine {
     /// Sends the probes of the tasks that come next on this host, as far as they can be known now. Anything that is not
     /// plain (a condition that needs a result, an action, an include) ends the look ahead; it is no error.
-    pub(super) async fn look_ahead(&self, rest: &Rest<'_>, host: &Arc<Host>, play: &Arc<PlayVars>) {
-        // Refill when half of the window is used up, so that most tasks cost no second evaluation.
-        if host.count_ahead() > WINDOW / 2 || self.is_starting() {
+    pub(super) async fn look_ahead(&self, task: &Task, rest: &Rest<'_>, host: &Arc<Host>, play: &Arc<PlayVars>) {
+        // Behind an action, or somebody who is waited for, everything may be different.
+        if matches!(task.module.kind, Kind::Action(_)) || task.module.spec.name == "pause" {
             return;
         }
-        for task in rest.tasks() {
-            if host.count_ahead() >= WINDOW || self.bet_on(task, host, play).await.is_none() {
+        // Refill when half of the window is used up, so that most tasks cost no second evaluation.
+        if self.window == 0 || host.count_ahead() > self.window / 2 || self.is_starting() {
+            return;
+        }
+        for task in rest.tasks(self.window) {
+            let Some(mark) = self.changes.current() else { return };
+            let key = Arc::as_ptr(task).addr();
+            if host.has_bet(key, mark) {
+                continue;
+            }
+            if host.count_ahead() >= self.window || self.bet_on(task, host, play).await.is_none() {
                 return;
             }
+            host.note_bet(key, mark);
         }
     }
 
     /// Sends the first probes of one task. Nothing when what comes after it cannot be foretold.
     async fn bet_on(&self, task: &Arc<Task>, host: &Arc<Host>, play: &Arc<PlayVars>) -> Option<()> {
         let Kind::State(module) = task.module.kind else {
-            return (task.module.spec.name == "debug").then_some(());
+            return (task.module.spec.name == "debug" && task.until.is_empty()).then_some(());
         };
-        if !task.until.is_empty() || task.nearest(|keywords| keywords.run_once.as_ref()).is_some() {
+        if !task.until.is_empty()
+            || task.retries.is_some()
+            || task.nearest(|keywords| keywords.run_once.as_ref()).is_some()
+        {
             return None;
         }
-        let scope = TaskScope::new(&self.parts.world, play, &host.vars, Some(&task.parent), &task.keywords.vars);
+        let scope =
+            TaskScope::new(&self.parts.world, play, &host.vars, Some(&task.parent), &task.keywords.vars).speculating();
         if !self.selected(task, &scope) {
             return Some(());
         }
@@ -131,16 +156,16 @@ impl Engine {
                 super::evaluate::Verdict::Unknown(_) => return None,
             }
             let site = self.site(Around::Task(task), &scope, host, play).await.ok()?;
-            if !Arc::ptr_eq(&site.host, host) || !host.is_connected().await {
+            if !Arc::ptr_eq(&site.host, host) || !host.is_connected(&site.target) {
                 return None;
             }
-            let workstation = self.workstation(task, &scope, play);
+            let workstation = self.workstation(task, &scope, play, &site.host.vars);
             let args = self.arguments(task, &scope).await.ok()?;
             let user = site.user.as_ref().map(|user| user.user.as_str()).or(site.target.user.as_deref());
             let cx = Context { check: site.check, diff: site.diff, user, workstation: &workstation };
             match module.plan(&cx, &args, &[]).ok()? {
                 Next::Probe(probe) => {
-                    if !host.has_ahead(site.user.as_ref(), &site.environment, &probe) {
+                    if !host.has_ahead(site.asking(), &probe) {
                         self.probe_ahead(&site, probe).await.ok()?;
                     }
                 }

@@ -79,6 +79,7 @@ impl Engine {
                 .hints
                 .into_iter()
                 .fold(Error::new(ErrorKind::Failed, format!("{}: {}", host.name(), failure.msg)), Error::hint),
+            Trouble::Unknown(why) => Error::new(ErrorKind::Failed, format!("{}: {why}", host.name())),
             Trouble::Unreachable(error) => error
                 .hints
                 .into_iter()

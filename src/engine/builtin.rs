@@ -4,7 +4,7 @@ mod include_vars;
 mod meta;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Engine;
 use super::drive::{Site, Trouble};
@@ -74,7 +74,8 @@ impl Engine {
         if let Some(node) = task.arguments.get("var") {
             let name = node.as_str().unwrap_or_default().to_owned();
             let dynamic = Self::dynamic(scope);
-            let value = match self.evaluate(|| self.parts.templar.expression(&name, &node.span, &dynamic)).await {
+            let value = match self.evaluate(scope, || self.parts.templar.expression(&name, &node.span, &dynamic)).await
+            {
                 // Not a failure: whoever debugs wants to see just that, in the words that Ansible has for it.
                 Err(Trouble::Failure(failure)) if failure.msg.contains("is undefined") => {
                     let what = failure.msg.split(" (").next().unwrap_or_default().replace('`', "'");
@@ -100,7 +101,9 @@ impl Engine {
             Some((_, value)) => pretty(value),
             None => String::new(),
         };
-        self.parts.sink.emit(Event::Message { host: site.owner.name().to_owned(), text });
+        if !site.no_log {
+            self.parts.sink.emit(Event::Message { host: site.owner.name().to_owned(), text });
+        }
         Ok(Done::new(Status::Ok, fields))
     }
 
@@ -196,7 +199,7 @@ impl Engine {
             Some(seconds) => {
                 let text = prompt.map_or_else(|| format!("pausing for {seconds} seconds"), str::to_owned);
                 self.parts.sink.emit(Event::Live { host: site.owner.name().to_owned(), line: text });
-                tokio::time::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 1e7))).await;
+                tokio::time::sleep(super::evaluate::seconds(seconds)).await;
             }
             None => {
                 let prompter = Arc::clone(&self.parts.prompter);
@@ -206,6 +209,8 @@ impl Engine {
                 typed = answer.ok().flatten().unwrap_or_default();
             }
         }
+        // Whatever people did meanwhile, mms has not seen it.
+        self.changes.waited();
         let elapsed = started.elapsed();
         let amount = if unit == "minutes" { elapsed.as_secs_f64() / 60.0 } else { elapsed.as_secs_f64() };
         Ok(Done::new(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::host::Host;
+use super::host::{Asking, Host};
 use super::result::Done;
 use super::workstation::TaskWorkstation;
 use super::{Engine, Kind};
@@ -28,6 +28,8 @@ pub enum Trouble {
     Failure(Failure),
     /// The host cannot be reached.
     Unreachable(ConnectionError),
+    /// A plan cannot tell how it is to be run: a keyword depends on what is known only after a change.
+    Unknown(String),
 }
 
 impl From<Failure> for Trouble {
@@ -67,6 +69,8 @@ pub struct Site {
     pub check: bool,
     /// Whether somebody will look at the diff.
     pub diff: bool,
+    /// `no_log:`: nothing that comes out of it is shown.
+    pub no_log: bool,
     /// `timeout:`.
     pub time_limit: Option<Duration>,
 }
@@ -79,6 +83,11 @@ impl Site {
         planned.then(|| Self { user: Some(Become { user: "root".to_owned(), ..user.clone() }), ..self.clone() })
     }
 
+    /// Where its probes are asked.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking { target: &self.target, user: self.user.as_ref(), environment: &self.environment }
+    }
+
     /// A frame of a script in the task's environment.
     fn frame(&self, script: &str, stdin: Option<Vec<u8>>) -> Frame {
         Frame { script: format!("{}{script}", self.environment), stdin, live: None, timeout: self.time_limit }
@@ -87,7 +96,7 @@ impl Site {
 
 impl Engine {
     pub(super) async fn shell(&self, site: &Site, user: Option<&Become>) -> Result<Arc<dyn Shell>, ConnectionError> {
-        if !site.host.is_connected().await {
+        if !site.host.is_connected(&site.target) {
             self.parts.sink.emit(Event::Connecting { host: site.host.name().to_owned() });
         }
         let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
@@ -96,10 +105,7 @@ impl Engine {
 
     /// The answer to a probe: the one that was sent ahead, or a fresh one.
     pub(super) async fn probe(&self, site: &Site, probe: &Probe) -> Result<Answer, Trouble> {
-        let ahead = self
-            .changes
-            .current()
-            .and_then(|mark| site.host.take_ahead(site.user.as_ref(), &site.environment, probe, mark));
+        let ahead = self.changes.current().and_then(|mark| site.host.take_ahead(site.asking(), probe, mark));
         if let Some(answer) = ahead {
             return Ok(answer.await?);
         }
@@ -112,7 +118,7 @@ impl Engine {
         let Some(mark) = self.changes.current() else { return Ok(()) };
         let shell = self.shell(site, site.user.as_ref()).await?;
         let frame = site.frame(&probe.script, probe.stdin.clone());
-        site.host.send_ahead(&shell, site.user.as_ref(), &site.environment, probe, mark, frame);
+        site.host.send_ahead(&shell, site.asking(), probe, mark, frame);
         Ok(())
     }
 
@@ -172,7 +178,12 @@ impl Engine {
         let (change, action) = loop {
             match module.plan(cx, args, &seen)? {
                 Next::Probe(probe) => seen.push(self.probe(site, &probe).await?),
-                Next::Ok(fields) => return Ok(Done::new(Status::Ok, fields)),
+                Next::Ok(fields) => {
+                    if let Some(thing) = Self::planned_under(module, site, args, &fields) {
+                        return Ok(Done::unknown(format!("an earlier change of this plan makes or changes {thing}")));
+                    }
+                    return Ok(Done::new(Status::Ok, fields));
+                }
                 Next::Skip(fields) => {
                     let mut done = Done::new(Status::Skipped, fields);
                     done.fields.insert("skipped".into(), Value::from(true));
@@ -204,6 +215,17 @@ impl Engine {
         Ok(done)
     }
 
+    /// What a module tells of, if the plan has changed it before.
+    fn planned_under(module: &dyn StateModule, site: &Site, args: &Args, fields: &Fields) -> Option<Thing> {
+        if !site.check || !site.host.has_planned() {
+            return None;
+        }
+        let exists = fields.get("stat").and_then(|stat| stat.get_attr("exists").ok());
+        let missing = exists.is_some_and(|exists| !exists.is_true());
+        let touched = |thing: &Thing| site.host.plan_touches(thing) || missing && site.host.plan_makes(thing);
+        module.tells_of(args).into_iter().find(touched)
+    }
+
     fn changed(fields: Fields, change: Change) -> Done {
         let mut done = Done::new(Status::Changed, fields);
         done.summary = change.summary;
@@ -220,7 +242,7 @@ impl Engine {
                 Step::Run { script, stdin, live, timeout, check } => {
                     let mut frame = site.frame(script, stdin.clone());
                     frame.timeout = timeout.or(frame.timeout);
-                    frame.live = live.then(|| self.live(site));
+                    frame.live = (*live && !site.no_log).then(|| self.live(site));
                     let answer = connection.shell(site.user.as_ref()).await?.submit(frame).await?;
                     if *check && !answer.ok() {
                         return Err(step_failed(&answer).into());
@@ -282,6 +304,8 @@ impl Engine {
             lost: Mutex::default(),
         };
         let outcome = module.run(cx, args, &host).await;
+        // It may have waited for something that others do (`wait_for`).
+        self.changes.waited();
         let (summary, diff) = host.announced.into_inner().unwrap_or_else(PoisonError::into_inner);
         let lost = host.lost.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut done = match outcome {
@@ -409,6 +433,9 @@ impl ModuleHost for ActionHost<'_> {
     }
 
     fn progress(&self, line: &str) {
+        if self.site.no_log {
+            return;
+        }
         self.engine.parts.sink.emit(Event::Live { host: self.site.owner.name().to_owned(), line: line.to_owned() });
     }
 

@@ -8,7 +8,7 @@ use crate::diagnostic::Span;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modules::Failure;
 use crate::template::{Scope, truth};
-use crate::value::{Value, unknown_why};
+use crate::value::{Value, unknown_inside, unknown_why};
 use crate::vars::TaskScope;
 use crate::yaml::{Kind, Node};
 
@@ -25,24 +25,47 @@ pub enum Verdict {
 
 impl Engine {
     /// Evaluates; when a template asked for facts that are not there, gathers them and evaluates again.
-    pub(super) async fn evaluate<T: Send>(&self, evaluate: impl Fn() -> Result<T> + Send + Sync) -> Result<T, Trouble> {
+    pub(super) async fn evaluate<T: Send>(
+        &self,
+        scope: &TaskScope,
+        evaluate: impl Fn() -> Result<T> + Send + Sync,
+    ) -> Result<T, Trouble> {
         loop {
             let outcome = evaluate();
-            let wanting = self.parts.world.hosts_wanting_facts();
-            if wanting.is_empty() {
+            if !scope.gathers() || !self.gather_wanted(scope).await? {
                 return outcome.map_err(|error| Trouble::Failure(failure_of(&error)));
-            }
-            for vars in wanting {
-                let host = self.host(&vars.name);
-                self.gather_facts(&host).await?;
             }
         }
     }
 
+    /// Gathers the facts that templates have asked for in vain; false when none were.
+    pub(super) async fn gather_wanted(&self, scope: &TaskScope) -> Result<bool, Trouble> {
+        let wanting = self.parts.world.hosts_wanting_facts();
+        for vars in &wanting {
+            let host = self.host(&vars.name);
+            match self.gather_facts(&host).await {
+                Ok(()) => {}
+                // That another host has no facts is no failure of this one.
+                Err(_) if vars.name != scope.host().name => vars.set_may_gather(false),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(!wanting.is_empty())
+    }
+
     /// The final value of a node.
     pub(super) async fn value(&self, node: &Node, scope: &TaskScope) -> Result<Value, Trouble> {
-        let scope: Arc<dyn Scope> = Arc::new(scope.clone());
-        self.evaluate(|| self.parts.templar.node(node, &scope)).await
+        let dynamic: Arc<dyn Scope> = Arc::new(scope.clone());
+        self.evaluate(scope, || self.parts.templar.node(node, &dynamic)).await
+    }
+
+    /// The final value of a node that a task cannot be run without.
+    pub(super) async fn known(&self, node: &Node, scope: &TaskScope) -> Result<Value, Trouble> {
+        let value = self.value(node, scope).await?;
+        match unknown_inside(&value) {
+            Some(why) => Err(Trouble::Unknown(format!("how it is to be run is known only after a change: {why}"))),
+            None => Ok(value),
+        }
     }
 
     /// A keyword that is a boolean.
@@ -51,7 +74,7 @@ impl Engine {
         if let Kind::Bool(flag) = node.kind {
             return Ok(Some(flag));
         }
-        let value = self.value(node, scope).await?;
+        let value = self.known(node, scope).await?;
         if value.is_undefined() || value.is_none() || crate::value::is_omit(&value) {
             return Ok(None);
         }
@@ -63,7 +86,7 @@ impl Engine {
     /// A keyword that is a number.
     pub(super) async fn number(&self, node: Option<&Node>, scope: &TaskScope) -> Result<Option<f64>, Trouble> {
         let Some(node) = node else { return Ok(None) };
-        let value = self.value(node, scope).await?;
+        let value = self.known(node, scope).await?;
         if value.is_none() || crate::value::is_omit(&value) {
             return Ok(None);
         }
@@ -77,7 +100,7 @@ impl Engine {
     /// A keyword that is text.
     pub(super) async fn text(&self, node: Option<&Node>, scope: &TaskScope) -> Result<Option<String>, Trouble> {
         let Some(node) = node else { return Ok(None) };
-        let value = self.value(node, scope).await?;
+        let value = self.known(node, scope).await?;
         if value.is_none() || crate::value::is_omit(&value) {
             return Ok(None);
         }
@@ -90,7 +113,9 @@ impl Engine {
         let mut unknown = None;
         for node in nodes {
             let value = match &node.kind {
-                Kind::Str(text) => self.evaluate(|| self.parts.templar.expression(text, &node.span, &dynamic)).await?,
+                Kind::Str(text) => {
+                    self.evaluate(scope, || self.parts.templar.expression(text, &node.span, &dynamic)).await?
+                }
                 Kind::Bool(flag) => Value::from(*flag),
                 _ => self.value(node, scope).await?,
             };
@@ -105,6 +130,11 @@ impl Engine {
         }
         Ok(unknown.map_or(Verdict::Yes, Verdict::Unknown))
     }
+}
+
+/// A time in seconds; none for what is no time.
+pub fn seconds(number: f64) -> std::time::Duration {
+    std::time::Duration::try_from_secs_f64(number.clamp(0.0, 1e9)).unwrap_or_default()
 }
 
 /// A condition as a result shows it.

@@ -1,7 +1,7 @@
 //! One host during a run: its connection, how it is doing, and probes that were sent ahead.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
@@ -34,8 +34,20 @@ pub enum Health {
     Ended,
 }
 
+/// Where a probe is asked: over which connection, as whom, and with which environment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asking<'a> {
+    /// How the host is reached.
+    pub target: &'a Target,
+    /// Whom to become.
+    pub user: Option<&'a Become>,
+    /// Shell text that exports `environment:`.
+    pub environment: &'a str,
+}
+
 /// A probe that was sent before its task was reached.
 struct Ahead {
+    target: Target,
     user: Option<Become>,
     environment: String,
     probe: Probe,
@@ -44,16 +56,29 @@ struct Ahead {
     answer: BoxFuture<'static, Result<Answer, ConnectionError>>,
 }
 
+impl Ahead {
+    fn answers(&self, asking: Asking<'_>, probe: &Probe) -> bool {
+        let own = Asking { target: &self.target, user: self.user.as_ref(), environment: &self.environment };
+        own == asking && self.probe == *probe
+    }
+}
+
+/// One way to reach a host, and the connection that was made that way.
+type Line = (Target, Arc<OnceCell<Arc<dyn Connection>>>);
+
 type FactsFrom = Option<(Arc<PlayVars>, Option<Arc<Parent>>)>;
 
 /// A host during a run.
 pub struct Host {
     /// Its variables.
     pub vars: Arc<HostVars>,
-    connection: tokio::sync::Mutex<Arc<OnceCell<Arc<dyn Connection>>>>,
+    /// One for each way that tasks reach the host: `remote_user`, `connection: local` and the like may differ.
+    connections: Mutex<Vec<Line>>,
     health: Mutex<Health>,
     counts: Mutex<HostSummary>,
     ahead: Mutex<VecDeque<Ahead>>,
+    /// The tasks that were looked at ahead since the mark; see `ahead`.
+    bets: Mutex<(u64, HashSet<usize>)>,
     /// Handlers that were notified, by identity; see `handlers`.
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
@@ -68,6 +93,10 @@ pub struct Host {
     /// How many blocks with a `rescue` it is in.
     guards: AtomicUsize,
     lacks_secret: AtomicBool,
+    /// Held while facts are gathered, so that they are gathered once.
+    pub(super) gathering: tokio::sync::Mutex<()>,
+    /// When facts were gathered: how many changes had been made.
+    pub(super) facts_mark: AtomicU64,
 }
 
 /// Locks that are never held across a panic hold plain data: a poisoned one is still good.
@@ -81,10 +110,11 @@ impl Host {
         let counts = HostSummary { host: vars.name.clone(), ..HostSummary::default() };
         Self {
             vars,
-            connection: tokio::sync::Mutex::default(),
+            connections: Mutex::default(),
             health: Mutex::default(),
             counts: Mutex::new(counts),
             ahead: Mutex::default(),
+            bets: Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
             facts_request: Mutex::default(),
@@ -93,6 +123,8 @@ impl Host {
             in_play: AtomicBool::new(false),
             guards: AtomicUsize::new(0),
             lacks_secret: AtomicBool::new(false),
+            gathering: tokio::sync::Mutex::default(),
+            facts_mark: AtomicU64::new(0),
         }
     }
 
@@ -202,6 +234,11 @@ impl Host {
         lock(&self.made).extend(made);
     }
 
+    /// Whether a change of the plan makes or changes this very thing.
+    pub(super) fn plan_touches(&self, thing: &Thing) -> bool {
+        lock(&self.made).contains(thing)
+    }
+
     /// Whether a change of the plan makes this thing.
     pub(super) fn plan_makes(&self, thing: &Thing) -> bool {
         let made = lock(&self.made);
@@ -226,21 +263,38 @@ impl Host {
         connector: &dyn Connector,
         target: &Target,
     ) -> Result<Arc<dyn Connection>, ConnectionError> {
-        let cell = Arc::clone(&*self.connection.lock().await);
+        let cell = self.line(target);
         cell.get_or_try_init(|| connector.connect(target)).await.cloned()
     }
 
-    /// Whether it is connected.
-    pub(super) async fn is_connected(&self) -> bool {
-        self.connection.lock().await.initialized()
+    fn line(&self, target: &Target) -> Arc<OnceCell<Arc<dyn Connection>>> {
+        let mut lines = lock(&self.connections);
+        if let Some((_, cell)) = lines.iter().find(|(known, _)| known == target) {
+            return Arc::clone(cell);
+        }
+        let cell = Arc::default();
+        lines.push((target.clone(), Arc::clone(&cell)));
+        cell
     }
 
-    /// Forgets the connection, so that the next task connects anew.
+    /// Whether it is connected this way.
+    pub(super) fn is_connected(&self, target: &Target) -> bool {
+        lock(&self.connections).iter().any(|(known, cell)| known == target && cell.initialized())
+    }
+
+    /// Whether a task failed on it for good: no `rescue` around can take over.
+    pub(super) fn failed_for_good(&self) -> bool {
+        matches!(*lock(&self.health), Health::Failed { .. }) && self.guards.load(Ordering::Relaxed) == 0
+    }
+
+    /// Forgets the connections, so that the next task connects anew.
     pub(super) async fn disconnect(&self) {
         self.forget_ahead();
-        let cell = std::mem::take(&mut *self.connection.lock().await);
-        if let Some(connection) = cell.get() {
-            connection.close().await;
+        let lines = std::mem::take(&mut *lock(&self.connections));
+        for (_, cell) in lines {
+            if let Some(connection) = cell.get() {
+                connection.close().await;
+            }
         }
     }
 
@@ -249,40 +303,34 @@ impl Host {
     }
 
     /// Sends a probe before its task is reached. The answer waits until [`Host::take_ahead`] asks for exactly this probe.
-    pub(super) fn send_ahead(
-        &self,
-        shell: &Arc<dyn Shell>,
-        user: Option<&Become>,
-        environment: &str,
-        probe: Probe,
-        mark: u64,
-        frame: Frame,
-    ) {
+    pub(super) fn send_ahead(&self, shell: &Arc<dyn Shell>, asking: Asking<'_>, probe: Probe, mark: u64, frame: Frame) {
         let answer = shell.submit(frame);
-        let sent = Ahead { user: user.cloned(), environment: environment.to_owned(), probe, mark, answer };
+        let sent = Ahead {
+            target: asking.target.clone(),
+            user: asking.user.cloned(),
+            environment: asking.environment.to_owned(),
+            probe,
+            mark,
+            answer,
+        };
         lock(&self.ahead).push_back(sent);
     }
 
     /// Whether this probe was sent ahead.
-    pub(super) fn has_ahead(&self, user: Option<&Become>, environment: &str, probe: &Probe) -> bool {
-        lock(&self.ahead)
-            .iter()
-            .any(|sent| sent.user.as_ref() == user && sent.environment == environment && sent.probe == *probe)
+    pub(super) fn has_ahead(&self, asking: Asking<'_>, probe: &Probe) -> bool {
+        lock(&self.ahead).iter().any(|sent| sent.answers(asking, probe))
     }
 
     /// The answer to a probe that was sent ahead, if nothing was changed since.
     pub(super) fn take_ahead(
         &self,
-        user: Option<&Become>,
-        environment: &str,
+        asking: Asking<'_>,
         probe: &Probe,
         mark: u64,
     ) -> Option<BoxFuture<'static, Result<Answer, ConnectionError>>> {
         let mut ahead = lock(&self.ahead);
         ahead.retain(|sent| sent.mark == mark);
-        let wanted =
-            |sent: &Ahead| sent.user.as_ref() == user && sent.environment == environment && sent.probe == *probe;
-        let index = ahead.iter().position(wanted)?;
+        let index = ahead.iter().position(|sent| sent.answers(asking, probe))?;
         ahead.remove(index).map(|sent| sent.answer)
     }
 
@@ -291,8 +339,24 @@ impl Host {
         lock(&self.ahead).len()
     }
 
-    /// Something changes on the host: what was seen before may be stale.
+    /// Whether a task was looked at ahead since this mark.
+    pub(super) fn has_bet(&self, task: usize, mark: u64) -> bool {
+        let bets = lock(&self.bets);
+        bets.0 == mark && bets.1.contains(&task)
+    }
+
+    /// Notes that a task was looked at ahead.
+    pub(super) fn note_bet(&self, task: usize, mark: u64) {
+        let mut bets = lock(&self.bets);
+        if bets.0 != mark {
+            *bets = (mark, HashSet::new());
+        }
+        bets.1.insert(task);
+    }
+
+    /// What was sent ahead is of no use any longer.
     pub(super) fn forget_ahead(&self) {
+        lock(&self.bets).1.clear();
         lock(&self.ahead).clear();
     }
 }

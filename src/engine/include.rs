@@ -12,7 +12,7 @@ use super::task::Brought;
 use crate::error::{Error, Result};
 use crate::modules::{Args, Failure};
 use crate::playbook::{
-    Item, Keywords, LoadedRole, Parent, ParentKind, RoleParts, Task, Vars, find_tasks, read_vars, task_dir,
+    Handler, Item, Keywords, LoadedRole, Parent, ParentKind, RoleParts, Task, Vars, find_tasks, read_vars, task_dir,
 };
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
@@ -53,7 +53,8 @@ impl Engine {
             let name = args.text("file");
             let dir = task_dir(&task.parent, &play.dir);
             let path = find_tasks(name, &task.parent, &dir, &play.dir).ok_or_else(|| {
-                Failure::new(format!("there is no task file `{name}`")).hint(format!("looked in `{}`", dir.display()))
+                Failure::new(format!("there is no task file `{name}`"))
+                    .hint(format!("looked in `{}`", self.parts.loader.files().shown(&dir)))
             })?;
             What::File(path)
         } else {
@@ -104,7 +105,7 @@ impl Engine {
                 let kind = ParentKind::File { dir: parent_dir(path), params: Arc::default() };
                 let parent = Arc::new(Parent { kind, keywords, up: Some(Arc::clone(&task.parent)) });
                 let (items, handlers) = self.parts.loader.included_file(path, &parent, &batch.vars.dir)?;
-                batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).extend(handlers);
+                take_in(&mut batch.handlers.lock().unwrap_or_else(PoisonError::into_inner), handlers);
                 items
             }
             What::Role { name, tasks, vars, defaults, handlers, public } => {
@@ -132,17 +133,21 @@ impl Engine {
     /// Takes in the handlers, and with `public` the variables, of an included role.
     fn welcome(&self, batch: &Batch, loaded: LoadedRole, public: bool) -> Vec<Item> {
         let mut handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-        for handler in loaded.handlers {
-            // Brought in again by a second include of the same role: the first one stays.
-            if !handlers.iter().any(|known| known.task.span == handler.task.span) {
-                handlers.push(handler);
-            }
-        }
+        take_in(&mut handlers, loaded.handlers);
         if public {
             let mut roles = batch.vars.roles.write().unwrap_or_else(PoisonError::into_inner);
             roles.extend(loaded.roles);
         }
         loaded.items
+    }
+}
+
+/// Adds handlers. Of those that are brought in again by a second include the first one stays.
+fn take_in(handlers: &mut Vec<Arc<Handler>>, more: Vec<Arc<Handler>>) {
+    for handler in more {
+        if !handlers.iter().any(|known| known.task.span == handler.task.span) {
+            handlers.push(handler);
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! One task on one host: its loop, and for each item condition, arguments, attempts and verdict.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::drive::{Site, Trouble};
-use super::evaluate::{Verdict, failure_at};
+use super::evaluate::{Verdict, failure_at, seconds};
 use super::host::Host;
 use super::result::Done;
 use super::target::Around;
@@ -27,8 +27,8 @@ pub struct Ended {
     pub includes: Vec<super::include::Include>,
     /// The connection broke.
     pub unreachable: Option<ConnectionError>,
-    /// With `delegate_facts`, the host that facts in the result are about.
-    pub facts_to: Option<Arc<HostVars>>,
+    /// Who gets its facts: another host with `delegate_facts`.
+    pub facts_to: Option<Arc<Host>>,
 }
 
 /// The items of a loop, or why a plan cannot tell them.
@@ -57,7 +57,7 @@ impl Engine {
                         .lookup(lookup, terms_list.clone(), &dynamic)
                         .map_err(|error| error.at(&terms.span))
                 };
-                (self.evaluate(call).await?, &terms.span)
+                (self.evaluate(scope, call).await?, &terms.span)
             }
         };
         if unknown_why(&value).is_some() {
@@ -112,14 +112,11 @@ impl Engine {
             facts_to: None,
         };
         match &task.looping {
-            None => ended.done = self.settle(task, host, play, &scope, &mut ended).await,
+            None => {
+                ended.done = self.settle(task, host, play, &scope, &mut ended).await;
+                self.keep_facts(task, ended.facts_to.as_ref().unwrap_or(host), &ended.done.fields);
+            }
             Some(looping) => self.run_loop(task, label, host, play, &scope, looping, &mut ended).await,
-        }
-        if self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), &scope).await.ok().flatten()
-            == Some(true)
-            && let Ok(Some(name)) = self.text(task.nearest(|keywords| keywords.delegate_to.as_ref()), &scope).await
-        {
-            ended.facts_to = Some(self.parts.world.host(&name));
         }
         if ended.done.status == Status::Failed {
             ended.ignore =
@@ -143,7 +140,15 @@ impl Engine {
         let items = match self.loop_items(looping, scope).await {
             Ok(Some(items)) => items,
             Ok(None) => {
-                ended.done = Done::unknown("the items of its loop are not known yet");
+                let conditions = task.gathered(|keywords| &keywords.when);
+                ended.done = match self.conditions(&conditions, scope).await {
+                    Ok(Verdict::No(condition)) => Done::skipped("Conditional result was False", Some(condition)),
+                    _ => {
+                        let why = "the items of its loop are not known yet";
+                        blur_facts(task, host, why);
+                        Done::unknown(why)
+                    }
+                };
                 return;
             }
             Err(trouble) => {
@@ -172,6 +177,11 @@ impl Engine {
             if ended.unreachable.is_some() {
                 ended.done = done;
                 return;
+            }
+            // The next item sees what this one has set and registered.
+            self.keep_facts(task, ended.facts_to.as_ref().unwrap_or(host), &done.fields);
+            if let Some(name) = &task.register {
+                host.vars.set(name, done.value());
             }
             let item = items.get(index).cloned().unwrap_or_default();
             done.fields.insert(name.to_owned(), item.clone());
@@ -211,7 +221,8 @@ impl Engine {
             if index + 1 < items.len()
                 && let Ok(Some(pause)) = self.number(task.loop_control.pause.as_ref(), &scope).await
             {
-                tokio::time::sleep(Duration::from_secs_f64(pause.max(0.0))).await;
+                tokio::time::sleep(seconds(pause)).await;
+                self.changes.waited();
             }
         }
         ended.done = Done::of_items(&results);
@@ -245,15 +256,21 @@ impl Engine {
             Verdict::Yes => {}
             Verdict::No(condition) => return Ok(Done::skipped("Conditional result was False", Some(condition))),
             Verdict::Unknown(why) => {
+                blur_facts(task, host, &why);
                 return Ok(Done::unknown(format!("its condition is not known yet: {why}")));
             }
         }
         if super::include::is_include(task) {
             let args = self.arguments(task, scope).await?;
+            if let Some(why) = args.fields().values().find_map(unknown_inside) {
+                return Err(Trouble::Unknown(format!("what it brings in is known only after a change: {why}")));
+            }
             ended.includes.push(self.prepare_include(task, scope, play, &args).await?);
             return Ok(Done::new(Status::Ok, Fields::new()));
         }
         let site = self.site(Around::Task(task), scope, host, play).await?;
+        let to_delegate = self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), scope).await?;
+        ended.facts_to = (to_delegate == Some(true)).then(|| Arc::clone(&site.host));
         // `retries` alone means until it does not fail; `until` alone means three.
         let attempts = if task.until.is_empty() && task.retries.is_none() {
             1
@@ -267,8 +284,7 @@ impl Engine {
                 self.number(task.retries.as_ref(), scope).await?.map_or(3, |number| number.clamp(0.0, 1e6) as u64);
             retries + 1
         };
-        let delay =
-            Duration::from_secs_f64(self.number(task.delay.as_ref(), scope).await?.unwrap_or(5.0).clamp(0.0, 86_400.0));
+        let delay = seconds(self.number(task.delay.as_ref(), scope).await?.unwrap_or(5.0).clamp(0.0, 86_400.0));
         let until: Vec<_> = task.until.iter().collect();
         let mut attempt = 1;
         loop {
@@ -293,6 +309,10 @@ impl Engine {
             if enough {
                 return Ok(done);
             }
+            if site.check && !until.is_empty() {
+                // What it waits for may be what an earlier change of the plan sets off.
+                return Ok(Done::unknown("the condition of `until` does not hold now"));
+            }
             if attempt >= attempts || site.check {
                 // Ansible counts the retries here, not the attempts.
                 done.fields.insert("attempts".into(), Value::from(attempts - 1));
@@ -307,6 +327,7 @@ impl Engine {
             self.parts.sink.emit(Event::Live { host: host.name().to_owned(), line });
             attempt += 1;
             tokio::time::sleep(delay).await;
+            self.changes.waited();
         }
     }
 
@@ -318,7 +339,10 @@ impl Engine {
         scope: &TaskScope,
     ) -> Result<Done, Trouble> {
         let args = self.arguments(task, scope).await?;
-        if let Some(why) = args.fields().values().find_map(unknown_inside) {
+        // Facts may be set to what is not known yet.
+        if task.module.spec.name != "set_fact"
+            && let Some(why) = args.fields().values().find_map(unknown_inside)
+        {
             return Ok(Done::unknown(format!("an argument is not known yet: {why}")));
         }
         if let Kind::Engine = task.module.kind {
@@ -327,8 +351,14 @@ impl Engine {
         if task.module.spec.facts && !site.host.vars.gathered() {
             self.gather_facts(&site.host).await?;
         }
-        let workstation = self.workstation(task, scope, play);
-        self.drive(task, site, &workstation, &args).await
+        let workstation = self.workstation(task, scope, play, &site.host.vars);
+        loop {
+            let outcome = self.drive(task, site, &workstation, &args).await;
+            // A template file may have asked for the facts of another host.
+            if !matches!(outcome, Err(Trouble::Failure(_))) || !self.gather_wanted(scope).await? {
+                return outcome;
+            }
+        }
     }
 
     /// The final arguments of a task.
@@ -336,7 +366,7 @@ impl Engine {
         let spec = task.module.spec;
         let mut fields = self.module_defaults(task, scope).await?;
         if let Some(template) = &task.arguments.template {
-            let value = self.value(template, scope).await?;
+            let value = self.known(template, scope).await?;
             if let Ok(keys) = value.try_iter() {
                 fields.extend(keys.filter_map(|key| Some((key.to_string(), value.get_item(&key).ok()?))));
             }
@@ -387,6 +417,8 @@ impl Engine {
             for (key, value) in map.iter() {
                 let named = key.as_str().is_some_and(|name| name == spec.name || spec.fqcn.contains(&name));
                 if let (true, Some(defaults)) = (named, value.as_map()) {
+                    // The inner ones of a module replace the outer ones as a whole, as in Ansible.
+                    fields.clear();
                     for (name, value) in defaults.iter() {
                         fields.insert(name.as_str().unwrap_or_default().to_owned(), self.value(value, scope).await?);
                     }
@@ -402,7 +434,7 @@ impl Engine {
             return Ok(());
         }
         let failed = done.status == Status::Failed;
-        if let Some(conditions) = &task.changed_when {
+        if let Some(conditions) = task.changed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let status = match self.conditions(&conditions, &scope).await {
@@ -423,7 +455,7 @@ impl Engine {
         if done.unknown.is_some() {
             return Ok(());
         }
-        if let Some(conditions) = &task.failed_when {
+        if let Some(conditions) = task.failed_when.as_ref().filter(|conditions| !conditions.is_empty()) {
             let conditions: Vec<_> = conditions.iter().collect();
             let scope = register_in(task, scope, done);
             let failed = match self.conditions(&conditions, &scope).await {
@@ -447,8 +479,9 @@ impl Engine {
         task: &'a Task,
         scope: &TaskScope,
         play: &'a Arc<PlayVars>,
+        on: &Arc<HostVars>,
     ) -> TaskWorkstation<'a> {
-        TaskWorkstation::new(self, task, scope.clone(), play)
+        TaskWorkstation::new(self, task, scope.clone(), play, Arc::clone(on))
     }
 }
 
@@ -471,9 +504,19 @@ fn register_in(task: &Task, scope: &TaskScope, done: &Done) -> TaskScope {
     }
 }
 
+/// In a plan that cannot tell whether `set_fact` is run, the facts are not known either.
+fn blur_facts(task: &Task, host: &Host, why: &str) {
+    if task.module.spec.name == "set_fact" {
+        for (name, ..) in task.arguments.entries.iter().filter(|(name, ..)| name != "cacheable") {
+            host.vars.set(name, crate::value::unknown(why));
+        }
+    }
+}
+
 fn settle_trouble(trouble: Trouble, ended: &mut Ended) -> Done {
     match trouble {
         Trouble::Failure(failure) => Done::failed(failure),
+        Trouble::Unknown(why) => Done::unknown(why),
         Trouble::Unreachable(error) => {
             let failure = Failure::new(error.message.clone());
             ended.unreachable = Some(error);

@@ -60,6 +60,10 @@ impl Engine {
             let mut failed = vec![];
             for host in &inside {
                 if let Health::Failed { task, result } = host.health() {
+                    // Another host's failure has put an end to this one, without a failure of its own to count.
+                    if !task.is_empty() {
+                        host.count(Status::Rescued);
+                    }
                     host.vars.set("ansible_failed_result", from_fields(&result));
                     let named = Fields::from_iter([("name".to_owned(), Value::from(task))]);
                     host.vars.set("ansible_failed_task", from_fields(&named));
@@ -68,9 +72,6 @@ impl Engine {
                 }
             }
             self.run_list(batch, &block.rescue, &failed, outer, &Rest::NONE).await?;
-            for host in failed.iter().filter(|host| host.is_active()) {
-                host.count(Status::Rescued);
-            }
         }
         if !block.always.is_empty() {
             // `always` runs on failed hosts, too; they stay failed afterwards.

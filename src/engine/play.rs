@@ -1,5 +1,6 @@
 //! One play: its hosts, its batches, its variables, and the order of its lists.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::Engine;
@@ -27,13 +28,16 @@ pub struct Batch {
     pub hosts: Vec<Arc<Host>>,
     /// The play's handlers, and those that included roles brought.
     pub handlers: Mutex<Vec<Arc<Handler>>>,
+    /// `meta: end_play`: no further batch is run.
+    pub end_play: AtomicBool,
 }
 
 impl Engine {
-    /// Runs one play.
-    pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<()> {
+    /// Runs one play. False when a whole batch failed: then nothing comes after it, as in Ansible.
+    pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<bool> {
         let pattern = self.play_text(&play.hosts, play)?;
         let names = self.select_names(&pattern).map_err(|error| error.at(&play.hosts.span))?;
+        let names = self.ordered(play, names)?;
         let name = match &play.root.keywords.name {
             Some(node) => self.play_text(node, play)?,
             None => pattern.clone(),
@@ -45,19 +49,25 @@ impl Engine {
             all_hosts: names.clone(),
             hosts: RwLock::new(names.clone()),
             dir: std::path::absolute(&play.dir).unwrap_or_else(|_| play.dir.clone()),
-            gather: play.gather_facts.as_ref().is_none_or(|node| node.kind != crate::yaml::Kind::Bool(false)),
+            gather: true,
             ..PlayVars::default()
         });
         self.parts.sink.emit(Event::PlayStarted { name, hosts: names.clone(), check: self.parts.world.options.check });
         if names.is_empty() {
             self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
-            return Ok(());
+            return Ok(true);
         }
-        let names = self.ordered(play, names)?;
         let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
         for host in &hosts {
             host.enter_play();
             host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root), self.facts_request(play)?);
+            if play.gather_facts.as_ref().is_none_or(|node| node.kind != crate::yaml::Kind::Bool(false)) {
+                host.vars.set_may_gather(true);
+                // A play sees the hosts as they are when it starts.
+                if host.facts_mark.load(Ordering::Relaxed) != self.changes.made() {
+                    host.vars.expire_facts();
+                }
+            }
         }
         for batch in self.batches(play, &hosts)? {
             let batch = Batch {
@@ -65,14 +75,18 @@ impl Engine {
                 vars: Arc::clone(&vars),
                 hosts: batch,
                 handlers: Mutex::new(play.handlers.clone()),
+                end_play: AtomicBool::new(false),
             };
+            let lost_before = batch.hosts.iter().any(|host| host.is_lost());
             self.run_batch(&batch).await?;
-            // As in Ansible, a batch that failed whole ends the play.
-            if batch.hosts.iter().all(|host| host.is_lost()) {
+            if !lost_before && batch.hosts.iter().all(|host| host.is_lost()) {
+                return Ok(false);
+            }
+            if batch.end_play.load(Ordering::Relaxed) {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What to tell when a play selects no host.
@@ -99,6 +113,8 @@ impl Engine {
             if let Err(trouble) = self.load_vars_files(batch, host).await {
                 match trouble {
                     Trouble::Failure(failure) => return Err(super::evaluate::error_of(failure)),
+                    // What is not known yet cannot name a file: the play goes without it.
+                    Trouble::Unknown(_) => {}
                     Trouble::Unreachable(error) => self.lose(host, error),
                 }
             }
@@ -205,7 +221,7 @@ impl Engine {
             let size = match text.trim().strip_suffix('%') {
                 Some(percent) => {
                     let percent: usize = percent.trim().parse().map_err(|_| wrong())?;
-                    (hosts.len() * percent / 100).max(1)
+                    (hosts.len().saturating_mul(percent) / 100).max(1)
                 }
                 None => text.trim().parse().map_err(|_| wrong())?,
             };
@@ -239,7 +255,9 @@ impl Engine {
                 }
                 _ => vec![value.to_string()],
             };
-            let found = names.iter().map(|name| batch.play.dir.join(name)).find(|path| path.is_file());
+            let dir = &batch.play.dir;
+            let places = names.iter().flat_map(|name| [dir.join("vars").join(name), dir.join(name)]);
+            let found = places.into_iter().find(|path| path.is_file());
             let Some(path) = found else {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let missing = no_vars_file(&names, &batch.play.dir, &self.parts.loader).at(&node.span);
@@ -261,6 +279,11 @@ impl Engine {
     }
 
     async fn gather(&self, host: &Arc<Host>) -> Result<(), Trouble> {
+        let _gathering = host.gathering.lock().await;
+        if host.vars.gathered() {
+            return Ok(());
+        }
+        let mark = self.changes.made();
         let (play, root) = host.facts_from().unwrap_or_default();
         // Without the play's variables facts could ask for facts.
         let quiet = Arc::new(PlayVars { gather: false, vars: Arc::clone(&play.vars), ..PlayVars::default() });
@@ -280,6 +303,7 @@ impl Engine {
         let answer = self.probe(&site, &probe).await?;
         let facts = crate::facts::parse(&answer)?;
         host.vars.add_facts(facts, true);
+        host.facts_mark.store(mark, Ordering::Relaxed);
         Ok(())
     }
 

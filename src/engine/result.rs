@@ -103,10 +103,10 @@ impl Done {
         let all_skipped = !items.is_empty() && items.iter().all(|item| item.status == Status::Skipped);
         let status = if any(Status::Failed) {
             Status::Failed
-        } else if any(Status::Unknown) {
-            Status::Unknown
         } else if any(Status::Changed) {
             Status::Changed
+        } else if any(Status::Unknown) {
+            Status::Unknown
         } else if all_skipped {
             Status::Skipped
         } else {

@@ -61,7 +61,10 @@ impl Engine {
     async fn variable(&self, names: &[&str], scope: &TaskScope) -> Result<Option<Value>, Trouble> {
         let dynamic: Arc<dyn crate::template::Scope> = Arc::new(scope.clone());
         for name in names {
-            let value = self.evaluate(|| self.parts.templar.variable(name, &dynamic)).await?;
+            let value = self.evaluate(scope, || self.parts.templar.variable(name, &dynamic)).await?;
+            if let Some(why) = value.as_ref().and_then(crate::value::unknown_inside) {
+                return Err(Trouble::Unknown(format!("`{name}` is known only after a change: {why}")));
+            }
             if let Some(value) =
                 value.filter(|value| !value.is_none() && !value.is_undefined() && !crate::value::is_omit(value))
             {
@@ -223,7 +226,14 @@ impl Engine {
             Some(name) if name != owner.name() => self.host(name),
             _ => Arc::clone(owner),
         };
-        let own = TaskScope::new(&self.parts.world, play, &host.vars, None, &Arc::default());
+        // The host's variables, with those of the task on top, as in Ansible.
+        let own = match around {
+            Around::Task(task) => {
+                TaskScope::new(&self.parts.world, play, &host.vars, Some(&task.parent), &task.keywords.vars)
+                    .with_locals((**scope.locals()).clone())
+            }
+            Around::Parent(_) => TaskScope::new(&self.parts.world, play, &host.vars, None, &Arc::default()),
+        };
         let host_scope = if Arc::ptr_eq(&host, owner) { scope } else { &own };
         let target = self.target(around, host_scope, &host).await?;
         let user = self.becoming(around, if Arc::ptr_eq(&host, owner) { scope } else { host_scope }).await?;
@@ -231,6 +241,7 @@ impl Engine {
             self.flag(around.nearest(|keywords| keywords.check_mode.as_ref()), scope).await?.unwrap_or(options.check);
         let diff = self.flag(around.nearest(|keywords| keywords.diff.as_ref()), scope).await?.unwrap_or(options.diff);
         let limit = self.number(around.nearest(|keywords| keywords.timeout.as_ref()), scope).await?;
+        let no_log = self.flag(around.nearest(|keywords| keywords.no_log.as_ref()), scope).await?.unwrap_or(false);
         Ok(Site {
             host,
             owner: Arc::clone(owner),
@@ -239,7 +250,8 @@ impl Engine {
             environment: self.environment(around, scope).await?,
             check,
             diff,
-            time_limit: limit.filter(|seconds| *seconds > 0.0).map(Duration::from_secs_f64),
+            no_log,
+            time_limit: limit.filter(|seconds| *seconds > 0.0).map(super::evaluate::seconds),
         })
     }
 
@@ -255,11 +267,16 @@ impl Engine {
         };
         let mut text = String::new();
         for node in nodes {
-            let value = self.value(node, scope).await?;
+            let value = self.known(node, scope).await?;
             let Ok(keys) = value.try_iter() else { continue };
             for key in keys {
                 let Ok(item) = value.get_item(&key) else { continue };
-                let item = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                let item = match (item.kind(), item.as_str()) {
+                    // Python's names of them.
+                    (minijinja::value::ValueKind::Bool, _) => if item.is_true() { "True" } else { "False" }.to_owned(),
+                    (_, Some(text)) => text.to_owned(),
+                    _ => item.to_string(),
+                };
                 text.push_str(&format!("export {}={}\n", key, crate::sh::quote(&item)));
             }
         }

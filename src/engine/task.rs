@@ -40,7 +40,7 @@ impl Engine {
             Ok(once) => once.unwrap_or(false),
             Err(_) => false,
         };
-        // They are about the run and not about a host.
+        // Ansible runs these once for all hosts, whatever they say.
         let once = once || matches!(task.module.spec.name, "add_host" | "pause");
         let all = active.clone();
         if once {
@@ -55,19 +55,19 @@ impl Engine {
         let mut brought = vec![];
         for (host, mut ended) in active.iter().zip(ended) {
             let includes = std::mem::take(&mut ended.includes);
+            if !includes.is_empty() {
+                brought.push((Arc::clone(host), includes.clone()));
+            }
             if once && ended.unreachable.is_none() {
                 for other in all.iter().filter(|other| !Arc::ptr_eq(other, host)) {
-                    self.take_over(task, other, &ended);
+                    self.share(task, host, other, &ended);
                     if !includes.is_empty() {
                         brought.push((Arc::clone(other), includes.clone()));
                     }
                 }
             }
-            if !includes.is_empty() {
-                brought.push((Arc::clone(host), includes));
-            }
         }
-        self.stop_if_fatal(batch, task, &all).await;
+        self.stop_if_fatal(batch, task, &all, once).await;
         Ok(brought)
     }
 
@@ -90,7 +90,7 @@ impl Engine {
         self.parts.sink.emit(Event::TaskStarted { task: Arc::clone(&label), host: host.name().to_owned() });
         let run = self.run_on_host(task, &label, host, &batch.vars, outer);
         let mut ended = if outer.is_empty() && !handler {
-            let (ended, ()) = futures::future::join(run, self.look_ahead(rest, host, &batch.vars)).await;
+            let (ended, ()) = futures::future::join(run, self.look_ahead(task, rest, host, &batch.vars)).await;
             ended
         } else {
             run.await
@@ -100,6 +100,8 @@ impl Engine {
                 self.flag(task.nearest(|keywords| keywords.ignore_unreachable.as_ref()), &scope).await.ok().flatten();
             if ignore == Some(true) {
                 ended.done.status = Status::Skipped;
+                // What is broken is not used again.
+                host.disconnect().await;
             } else {
                 host.set_health(Health::Unreachable);
                 host.count_unreachable();
@@ -112,7 +114,9 @@ impl Engine {
                 return ended;
             }
         }
-        self.take_over(task, host, &ended);
+        if let Some(name) = &task.register {
+            host.vars.set(name, ended.done.value());
+        }
         if ended.done.status == Status::Failed {
             if ended.ignore {
                 ended.done.status = Status::Ignored;
@@ -140,8 +144,8 @@ impl Engine {
         ended
     }
 
-    /// Registers a result on a host and keeps the facts in it.
-    fn take_over(&self, task: &Task, host: &Host, ended: &Ended) {
+    /// Gives the result of a task that ran once to another host.
+    fn share(&self, task: &Task, from: &Host, host: &Host, ended: &Ended) {
         let done = &ended.done;
         if let Some(name) = &task.register {
             let value = match done.unknown {
@@ -152,51 +156,60 @@ impl Engine {
             };
             host.vars.set(name, value);
         }
-        // `delegate_facts`: facts are those of the host that the work was done on.
-        let vars = ended.facts_to.as_ref().unwrap_or(&host.vars);
-        let facts = |fields: &Fields| {
-            let facts = fields.get("ansible_facts")?;
-            let keys = facts.try_iter().ok()?;
-            Some(
-                keys.filter_map(|key| Some((key.as_str()?.to_owned(), facts.get_item(&key).ok()?))).collect::<Fields>(),
-            )
-        };
-        let own = facts(&done.fields).into_iter();
+        if ended.facts_to.is_some() {
+            return;
+        }
+        if task.module.spec.name == "include_vars" {
+            let names = done.fields.get("ansible_facts").and_then(|facts| facts.try_iter().ok());
+            let raw = |name: Value| Some((name.as_str()?.to_owned(), from.vars.included(name.as_str()?)?));
+            host.vars.include(names.into_iter().flatten().filter_map(raw).collect());
+            return;
+        }
+        self.keep_facts(task, host, &done.fields);
         let items = done.fields.get("results").and_then(|results| results.try_iter().ok());
-        let of_items = items.into_iter().flatten().filter_map(|item| {
-            let facts = item.get_attr("ansible_facts").ok()?;
-            let keys = facts.try_iter().ok()?;
-            Some(
-                keys.filter_map(|key| Some((key.as_str()?.to_owned(), facts.get_item(&key).ok()?))).collect::<Fields>(),
-            )
-        });
-        for facts in own.chain(of_items) {
-            match task.module.spec.name {
-                "set_fact" => {
-                    for (name, value) in facts {
-                        vars.set(&name, value);
-                    }
-                }
-                // It has put its variables where they belong.
-                "include_vars" => {}
-                "setup" => vars.add_facts(facts, true),
-                _ => vars.add_facts(facts, false),
+        for item in items.into_iter().flatten() {
+            if let Ok(facts) = item.get_attr("ansible_facts") {
+                self.keep_facts(task, host, &Fields::from_iter([("ansible_facts".to_owned(), facts)]));
             }
         }
     }
 
+    /// Keeps the facts in a result.
+    pub(super) fn keep_facts(&self, task: &Task, host: &Host, result: &Fields) {
+        let Some(facts) = result.get("ansible_facts") else { return };
+        let Ok(keys) = facts.try_iter() else { return };
+        let facts: Fields =
+            keys.filter_map(|key| Some((key.as_str()?.to_owned(), facts.get_item(&key).ok()?))).collect();
+        match task.module.spec.name {
+            "set_fact" => {
+                for (name, value) in facts {
+                    host.vars.set(&name, value);
+                }
+            }
+            // It has put its variables where they belong.
+            "include_vars" => {}
+            "setup" => {
+                host.vars.add_facts(facts, true);
+                host.facts_mark.store(self.changes.made(), std::sync::atomic::Ordering::Relaxed);
+            }
+            _ => host.vars.add_facts(facts, false),
+        }
+    }
+
     /// `any_errors_fatal` and `max_fail_percentage`.
-    async fn stop_if_fatal(&self, batch: &Batch, task: &Task, hosts: &[Arc<Host>]) {
+    async fn stop_if_fatal(&self, batch: &Batch, task: &Task, hosts: &[Arc<Host>], once: bool) {
         let lost: Vec<_> = hosts.iter().filter(|host| host.is_lost()).collect();
         let Some(first) = lost.first() else { return };
         let scope = self.scope(batch, task, first);
         let fatal = self.flag(task.nearest(|keywords| keywords.any_errors_fatal.as_ref()), &scope).await.ok().flatten()
             == Some(true);
+        // What runs once for all hosts fails for all of them.
+        let fatal = fatal || once;
         let limit = self.number(batch.play.max_fail_percentage.as_ref(), &scope).await.ok().flatten();
         #[expect(clippy::cast_precision_loss, reason = "counts of hosts are small")]
         let over = limit.is_some_and(|limit| {
             let all = batch.hosts.len().max(1) as f64;
-            let lost = batch.hosts.iter().filter(|host| host.is_lost()).count() as f64;
+            let lost = batch.hosts.iter().filter(|host| host.failed_for_good()).count() as f64;
             lost / all * 100.0 > limit
         });
         if fatal || over {
@@ -253,7 +266,7 @@ impl Engine {
         let name = match &task.keywords.name {
             Some(node) => match node.as_str() {
                 Some(text) if !text.contains("{{") => text.to_owned(),
-                _ => match self.evaluate(|| self.parts.templar.node(node, &dynamic)).await {
+                _ => match self.evaluate(scope, || self.parts.templar.node(node, &dynamic)).await {
                     Ok(value) => value.to_string(),
                     Err(_) => node.as_str().unwrap_or_default().to_owned(),
                 },

@@ -10,7 +10,7 @@ use crate::modules::{Failure, Workstation};
 use crate::playbook::{Task, Vars, search_paths};
 use crate::template::FileOptions;
 use crate::value::{Raw, Value};
-use crate::vars::{PlayVars, TaskScope};
+use crate::vars::{HostVars, PlayVars, TaskScope};
 use crate::yaml::Node;
 
 /// The workstation for one task.
@@ -19,12 +19,20 @@ pub struct TaskWorkstation<'a> {
     task: &'a Task,
     scope: TaskScope,
     play: &'a Arc<PlayVars>,
+    /// The host that the task runs on: another one with `delegate_to`.
+    on: Arc<HostVars>,
 }
 
 impl<'a> TaskWorkstation<'a> {
     /// The workstation for a task with these variables.
-    pub fn new(engine: &'a Engine, task: &'a Task, scope: TaskScope, play: &'a Arc<PlayVars>) -> Self {
-        Self { engine, task, scope, play }
+    pub fn new(
+        engine: &'a Engine,
+        task: &'a Task,
+        scope: TaskScope,
+        play: &'a Arc<PlayVars>,
+        on: Arc<HostVars>,
+    ) -> Self {
+        Self { engine, task, scope, play, on }
     }
 }
 
@@ -91,7 +99,7 @@ impl Workstation for TaskWorkstation<'_> {
     }
 
     fn fact(&self, name: &str) -> Value {
-        self.scope.host().fact(name).unwrap_or(Value::UNDEFINED)
+        self.on.fact(name).unwrap_or(Value::UNDEFINED)
     }
 
     fn variable(&self, name: &str) -> Result<Option<Value>, Failure> {

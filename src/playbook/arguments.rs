@@ -131,12 +131,14 @@ impl Arguments {
         };
         for (name, span, _) in &self.entries {
             if !known().any(|option| option == name) {
-                let list = spec.options.iter().map(|option| option.name).collect::<Vec<_>>().join(", ");
-                return Err(Diagnostic::error(format!("`{name}` is not an argument of `{}`", spec.name))
+                let error = Diagnostic::error(format!("`{name}` is not an argument of `{}`", spec.name))
                     .at(span)
-                    .did_you_mean(name, known())
-                    .hint(format!("it has: {list}"))
-                    .into());
+                    .did_you_mean(name, known());
+                if !error.hints.is_empty() {
+                    return Err(error.into());
+                }
+                let list = spec.options.iter().map(|option| option.name).collect::<Vec<_>>().join(", ");
+                return Err(error.hint(format!("it has: {list}")).into());
             }
         }
         if self.template.is_none() {

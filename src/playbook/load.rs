@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::keywords::{BLOCK, PLAY, ROLE, as_nodes, read_vars};
 use super::model::{Block, Handler, Item, Parent, ParentKind, Play, Playbook, RoleUse, Task, Vars, Via};
 use super::role::{Role, find_part};
+use super::wrong::Wrong;
 use super::{Keywords, task};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::error::{Error, Result};
@@ -109,28 +110,40 @@ impl Loader {
             return Err(Error::user("playbooks import each other without end").at(&node.span));
         }
         let dir = parent_dir(path);
+        let mut wrong = Wrong::default();
         for entry in entries {
-            let Some(map) = entry.as_map() else {
-                return Err(Error::user(format!("a play is a mapping, this is {}", entry.kind_name())).at(&entry.span));
-            };
-            let import = ["import_playbook", "ansible.builtin.import_playbook"].iter().find_map(|name| map.entry(name));
-            let Some((key, file)) = import else {
-                into.plays.push(Arc::new(self.play(entry, map, &dir, outer)?));
-                continue;
-            };
-            let name = self.static_text(file)?;
-            let mut keywords =
-                Keywords::read(map, &["when"], "an imported playbook", |other, _| Ok(other.span == key.span))?;
-            keywords.when.splice(0..0, outer.when.iter().cloned());
-            keywords.tags.extend(outer.tags.iter().cloned());
-            keywords.vars = merged(&keywords.vars, &outer.vars);
-            let path = dir.join(name);
-            if !path.is_file() {
-                return Err(Error::user(format!("there is no playbook `{}`", self.files.shown(&path))).at(&file.span));
-            }
-            self.playbook_into(&path, &keywords, depth + 1, into)?;
+            wrong.note(self.play_or_import(entry, &dir, outer, depth, into))?;
         }
-        Ok(())
+        wrong.finish()
+    }
+
+    fn play_or_import(
+        &self,
+        entry: &Node,
+        dir: &Path,
+        outer: &Keywords,
+        depth: usize,
+        into: &mut Playbook,
+    ) -> Result<()> {
+        let Some(map) = entry.as_map() else {
+            return Err(Error::user(format!("a play is a mapping, this is {}", entry.kind_name())).at(&entry.span));
+        };
+        let import = ["import_playbook", "ansible.builtin.import_playbook"].iter().find_map(|name| map.entry(name));
+        let Some((key, file)) = import else {
+            into.plays.push(Arc::new(self.play(entry, map, dir, outer)?));
+            return Ok(());
+        };
+        let name = self.static_text(file)?;
+        let mut keywords =
+            Keywords::read(map, &["when"], "an imported playbook", |other, _| Ok(other.span == key.span))?;
+        keywords.when.splice(0..0, outer.when.iter().cloned());
+        keywords.tags.extend(outer.tags.iter().cloned());
+        keywords.vars = merged(&keywords.vars, &outer.vars);
+        let path = dir.join(name);
+        if !path.is_file() {
+            return Err(Error::user(format!("there is no playbook `{}`", self.files.shown(&path))).at(&file.span));
+        }
+        self.playbook_into(&path, &keywords, depth + 1, into)
     }
 
     fn play(&self, node: &Node, map: &Map, dir: &Path, outer: &Keywords) -> Result<Play> {
@@ -169,9 +182,9 @@ impl Loader {
             gather_facts: map.get("gather_facts").cloned(),
             gather_subset: as_nodes(map.get("gather_subset")),
             gather_timeout: map.get("gather_timeout").cloned(),
-            order: map.get("order").cloned(),
             vars_files: as_nodes(map.get("vars_files")),
             serial: as_nodes(map.get("serial")),
+            order: map.get("order").filter(|node| !node.is_null()).cloned(),
             max_fail_percentage: map.get("max_fail_percentage").cloned(),
             force_handlers: map.get("force_handlers").cloned(),
             root,
@@ -225,17 +238,23 @@ impl Loader {
             return Err(Error::user("files or roles import each other without end").at(&node.span));
         }
         let mut items = vec![];
+        let mut wrong = Wrong::default();
         for entry in entries {
-            let Some(map) = entry.as_map() else {
-                return Err(Error::user(format!("a task is a mapping, this is {}", entry.kind_name())).at(&entry.span));
-            };
-            if map.get("block").is_some() {
-                items.push(Item::Block(Arc::new(self.block(entry, map, at)?)));
-            } else {
-                self.task(entry, map, at, &mut items)?;
-            }
+            wrong.note(self.entry(entry, at, &mut items))?;
         }
+        wrong.finish()?;
         Ok(items)
+    }
+
+    fn entry(&self, entry: &Node, at: &mut At<'_>, into: &mut Vec<Item>) -> Result<()> {
+        let Some(map) = entry.as_map() else {
+            return Err(Error::user(format!("a task is a mapping, this is {}", entry.kind_name())).at(&entry.span));
+        };
+        if map.get("block").is_some() {
+            into.push(Item::Block(Arc::new(self.block(entry, map, at)?)));
+            return Ok(());
+        }
+        self.task(entry, map, at, into)
     }
 
     fn block(&self, node: &Node, map: &Map, at: &mut At<'_>) -> Result<Block> {
@@ -264,7 +283,8 @@ impl Loader {
         Ok(())
     }
 
-    fn imported_file(&self, task: &Task, at: &mut At<'_>) -> Result<Block> {
+    /// The file that `import_tasks` names: what its tasks stand in, its directory, and what is in it.
+    fn imported_node(&self, task: &Task, at: &At<'_>) -> Result<(Arc<Parent>, PathBuf, Node)> {
         refuse_loop(task)?;
         let Some(file) = task.arguments.get("file") else {
             return Err(Error::user("`import_tasks` needs a file").at(&task.span));
@@ -278,9 +298,14 @@ impl Loader {
         let dir = parent_dir(&path);
         let kind = ParentKind::File { dir: dir.clone(), params: Arc::default() };
         let parent = Arc::new(Parent { kind, keywords: task.keywords.clone(), up: Some(Arc::clone(at.parent)) });
+        let node = self.files.yaml(&path)?;
+        Ok((parent, dir, node))
+    }
+
+    fn imported_file(&self, task: &Task, at: &mut At<'_>) -> Result<Block> {
+        let (parent, dir, node) = self.imported_node(task, at)?;
         let mut at =
             At { parent: &parent, dir: &dir, playbook_dir: at.playbook_dir, depth: at.depth + 1, brought: at.brought };
-        let node = self.files.yaml(&path)?;
         let items = self.list(Some(&node), &mut at)?;
         Ok(Block { span: task.span.clone(), parent: Arc::clone(&parent), items, rescue: vec![], always: vec![] })
     }
@@ -352,6 +377,7 @@ impl Loader {
             vars: from("vars", &parts.vars, &role.vars)?,
             role: Arc::clone(&role),
             params: Arc::new(params),
+            dependencies: Arc::default(),
             via,
         };
         // A role listed twice with the same parameters runs once, as in Ansible.
@@ -362,6 +388,7 @@ impl Loader {
             }
             at.brought.seen.push(key);
         }
+        let seen_dependencies = Arc::clone(&used.dependencies);
         let parent = Arc::new(Parent { kind: ParentKind::Role(used), keywords, up: Some(Arc::clone(at.parent)) });
         let tasks_dir = role.path.join("tasks");
         let mut items = vec![];
@@ -375,9 +402,12 @@ impl Loader {
         if inner.depth > DEEPEST {
             return Err(Error::user(format!("the role `{name}` depends on itself")).at(span));
         }
+        let before = inner.brought.roles.len();
         for dependency in &role.dependencies {
             items.extend(self.role_entry(dependency, &mut inner)?);
         }
+        let brought = inner.brought.roles.get(before..).unwrap_or_default().to_vec();
+        seen_dependencies.get_or_init(|| brought);
         inner.brought.roles.push(Arc::clone(&role));
         let main = parts.tasks.as_deref().unwrap_or("main");
         match find_part(&tasks_dir, main) {
@@ -425,11 +455,18 @@ impl Loader {
             }
             let read = task::read(entry, map, at.parent)?;
             if read.task.module.spec.name == "import_tasks" {
-                let block = self.imported_file(&read.task, at)?;
-                handlers.extend(block.items.into_iter().filter_map(|item| match item {
-                    Item::Task(task) => Some(Arc::new(Handler { task, listen: vec![] })),
-                    Item::Block(_) => None,
-                }));
+                let (parent, dir, node) = self.imported_node(&read.task, at)?;
+                let mut at = At {
+                    parent: &parent,
+                    dir: &dir,
+                    playbook_dir: at.playbook_dir,
+                    depth: at.depth + 1,
+                    brought: at.brought,
+                };
+                if at.depth > DEEPEST {
+                    return Err(Error::user("files import each other without end").at(&read.task.span));
+                }
+                handlers.extend(self.handlers(Some(&node), &mut at)?);
                 continue;
             }
             handlers.push(Arc::new(Handler { task: Arc::new(read.task), listen: read.listen }));

@@ -1,7 +1,7 @@
 //! The typed model of a playbook.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 
@@ -124,6 +124,8 @@ pub struct RoleUse {
     pub defaults: Arc<Vars>,
     /// `vars_from` read instead of the role's own `vars/main.yml`.
     pub vars: Arc<Vars>,
+    /// The roles it depends on, once they are read: it sees their variables.
+    pub dependencies: Arc<OnceLock<Vec<Arc<Role>>>>,
     /// How it came in.
     pub via: Via,
 }

@@ -28,5 +28,11 @@ pub fn search_paths(parent: &Arc<Parent>, playbook_dir: &Path, dir: &str) -> Vec
         .collect();
     bases.push(task_dir(parent, playbook_dir));
     bases.push(playbook_dir.to_path_buf());
-    bases.into_iter().flat_map(|base| [base.join(dir), base]).collect()
+    let mut places: Vec<PathBuf> = vec![];
+    for place in bases.into_iter().flat_map(|base| [base.join(dir), base]) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }

@@ -68,6 +68,9 @@ pub fn read(node: &Node, map: &Map, parent: &Arc<Parent>) -> Result<Read> {
     let module = find_module(&call)?;
     let arguments = Arguments::read(module.spec, &call.span, &call.value, map.get("args"))?;
 
+    if module.spec.name == "meta" {
+        check_meta(&arguments, &call.span)?;
+    }
     if let Some(list) = map.get("loop").filter(|list| !list.is_null()) {
         looping = Some(Loop::List(list.clone()));
     }
@@ -103,6 +106,31 @@ pub fn read(node: &Node, map: &Map, parent: &Arc<Parent>) -> Result<Read> {
         time_limit,
     };
     Ok(Read { task, listen: as_nodes(map.get("listen")) })
+}
+
+/// What `meta` can do.
+const META: &[&str] = &[
+    "clear_facts",
+    "clear_host_errors",
+    "end_batch",
+    "end_host",
+    "end_play",
+    "flush_handlers",
+    "noop",
+    "reset_connection",
+];
+
+fn check_meta(arguments: &Arguments, at: &Span) -> Result<()> {
+    let node = arguments.get("free_form");
+    let name = node.and_then(Node::as_str).unwrap_or_default();
+    if META.contains(&name) {
+        return Ok(());
+    }
+    Err(Diagnostic::error(format!("`meta` cannot `{name}`"))
+        .at(node.map_or(at, |node| &node.span))
+        .did_you_mean(name, META.iter().copied())
+        .hint(format!("it has {}", META.join(", ")))
+        .into())
 }
 
 /// `action: copy src=a dest=b` and `action: {module: copy, src: a}`.

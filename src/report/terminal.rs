@@ -1,6 +1,7 @@
 //! Events as lines for people: one line per change, nothing for what is unchanged, failures in full, the summary last.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::diff;
 use crate::diagnostic::snippet;
@@ -182,7 +183,7 @@ fn of_result(result: &Fields) -> String {
 
 /// What changed, each phrase cut to a readable length.
 fn summary(report: &Report) -> String {
-    report.summary.iter().map(|phrase| shortened_to(phrase, 100)).collect::<Vec<_>>().join(", ")
+    report.summary.iter().map(|phrase| shortened_to(phrase, 60)).collect::<Vec<_>>().join(", ")
 }
 
 fn shortened(item: &str) -> String {
@@ -209,10 +210,17 @@ fn of_summary(summary: &Summary, options: &Options) -> Vec<String> {
     for host in &summary.hosts {
         lines.push(format!("{:width$}  {}", host.host, of_host(host, summary.check, options.paint)));
     }
-    let seconds = summary.duration.as_secs_f64();
     let what = if summary.check { "planned" } else { "done" };
-    lines.push(options.paint.text(Style::Dim, &format!("{what} in {seconds:.1} s")));
+    lines.push(options.paint.text(Style::Dim, &format!("{what} in {}", time(summary.duration))));
     lines
+}
+
+/// `1.2 s`, `3 min 5 s`.
+fn time(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
 }
 
 fn of_host(host: &HostSummary, check: bool, paint: Paint) -> String {

@@ -76,6 +76,13 @@ pub(super) fn image_ids(images: &BTreeSet<String>) -> String {
     text
 }
 
+/// Where images are kept, and how many KiB are free there.
+pub(super) fn room() -> String {
+    format!(
+        "{PRELUDE}store=$(podman info --format '{{{{.Store.GraphRoot}}}}') || exit 1\nprintf '%s\\n' \"$store\"\ndf -Pk -- \"$store\" | awk 'NR == 2 {{ print $4 }}'\n"
+    )
+}
+
 /// Pulls images, four at a time. Progress lines are `image: text`; `@pulled image` and `@failed image` are the verdicts.
 pub(super) fn pull(images: &BTreeSet<String>) -> String {
     let mut text = format!(

@@ -75,6 +75,9 @@ pub fn lookup(call: &mut Call<'_>) -> Eval<Value> {
     let Some((_, run)) = LOOKUPS.iter().find(|(known, _)| *known == short(&name)) else {
         return Err(Stop::Error(unknown(&name).into()));
     };
+    if matches!(short(&name), "lines" | "password" | "pipe") && call.context.scope.is_speculative() {
+        return Err(Stop::error(format!("the lookup `{name}` is not run in a look ahead")));
+    }
     let want_list = call.named("wantlist").is_some_and(|value| value.is_true());
     let errors = call.named("errors").map(|value| py::text(&value)).transpose()?;
     let lenient = matches!(errors.as_deref(), Some("ignore" | "warn"));

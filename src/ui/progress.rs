@@ -1,6 +1,7 @@
 //! One line per host that is being worked on: what runs there and the last line it printed. Only on a terminal.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::secret::Redactor;
 pub struct Progress {
     bars: MultiProgress,
     lines: Mutex<HashMap<String, ProgressBar>>,
-    on: bool,
+    on: AtomicBool,
     redactor: Redactor,
 }
 
@@ -20,12 +21,17 @@ impl Progress {
     /// Progress lines on stderr, if `on`.
     pub fn new(on: bool, redactor: Redactor) -> Self {
         let target = if on { ProgressDrawTarget::stderr_with_hz(12) } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), lines: Mutex::default(), on, redactor }
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            lines: Mutex::default(),
+            on: AtomicBool::new(on),
+            redactor,
+        }
     }
 
     /// Sets what is shown for a host.
     pub fn set(&self, host: &str, text: &str) {
-        if !self.on {
+        if !self.on.load(Ordering::Relaxed) {
             return;
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,6 +62,12 @@ impl Progress {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
+    }
+
+    /// Takes every line away for good: what comes in while a run is being stopped is not shown.
+    pub fn finish(&self) {
+        self.on.store(false, Ordering::Relaxed);
+        self.clear();
     }
 
     /// Takes every line away.

@@ -20,6 +20,8 @@ pub struct HostVars {
     state: RwLock<State>,
     /// A template asked for a fact that is not gathered yet.
     facts_wanted: AtomicBool,
+    /// A play with `gather_facts` has selected the host.
+    may_gather: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ struct State {
     plain: Fields,
     /// Whether the facts of the host were gathered.
     gathered: bool,
+    /// The facts that gathering brought, as opposed to single ones that modules return.
+    from_gathering: Vec<String>,
     /// `set_fact` and `register`: level 19.
     set: IndexMap<String, Value>,
     /// `include_vars`: level 18.
@@ -39,7 +43,14 @@ struct State {
 impl HostVars {
     /// A host as the inventory describes it; `inventory` is strongest first.
     pub fn new(name: impl Into<String>, groups: Vec<String>, inventory: Vec<Arc<Vars>>) -> Self {
-        Self { name: name.into(), groups, inventory, state: RwLock::default(), facts_wanted: AtomicBool::new(false) }
+        Self {
+            name: name.into(),
+            groups,
+            inventory,
+            state: RwLock::default(),
+            facts_wanted: AtomicBool::new(false),
+            may_gather: AtomicBool::new(false),
+        }
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
@@ -74,6 +85,9 @@ impl HostVars {
     pub fn add_facts(&self, facts: Fields, whole: bool) {
         self.write(|state| {
             for (name, value) in facts {
+                if whole {
+                    state.from_gathering.push(name.strip_prefix("ansible_").unwrap_or(&name).to_owned());
+                }
                 match name.strip_prefix("ansible_") {
                     Some(short) => state.facts.insert(short.to_owned(), value),
                     None => {
@@ -96,11 +110,32 @@ impl HostVars {
         })
     }
 
+    /// Whether facts are gathered when they are asked for.
+    pub fn may_gather(&self) -> bool {
+        self.may_gather.load(Ordering::Relaxed)
+    }
+
+    /// Lets facts be gathered when they are asked for, or not (any longer).
+    pub fn set_may_gather(&self, may: bool) {
+        self.may_gather.store(may, Ordering::Relaxed);
+    }
+
+    /// Forgets what gathering brought, because the host has changed since: it is gathered again when asked for.
+    pub fn expire_facts(&self) {
+        self.write(|state| {
+            for name in std::mem::take(&mut state.from_gathering) {
+                state.facts.shift_remove(&name);
+            }
+            state.gathered = false;
+        });
+    }
+
     /// Forgets every fact (`meta: clear_facts`).
     pub fn clear_facts(&self) {
         self.write(|state| {
             state.facts.clear();
             state.plain.clear();
+            state.from_gathering.clear();
             state.gathered = false;
         });
     }
@@ -113,6 +148,11 @@ impl HostVars {
     /// Sets variables as `include_vars` does.
     pub fn include(&self, vars: Vars) {
         self.write(|state| state.included.extend(vars));
+    }
+
+    /// A variable that `include_vars` has set.
+    pub fn included(&self, name: &str) -> Option<Raw> {
+        self.read(|state| state.included.get(name).cloned())
     }
 
     /// Names that [`HostVars::dynamic`] would find.

@@ -51,6 +51,7 @@ pub const NAMES: &[&str] = &[
 /// The value of a magic variable.
 pub fn get(
     name: &str,
+    scope: &TaskScope,
     world: &Arc<World>,
     play: &Arc<PlayVars>,
     host: &Arc<HostVars>,
@@ -67,10 +68,13 @@ pub fn get(
         "groups" => Value::from_pairs(
             world
                 .all_groups()
-                .into_iter()
-                .map(|(name, hosts)| (name, hosts.iter().map(String::as_str).collect::<Value>())),
+                .iter()
+                .map(|(name, hosts)| (name.as_str(), hosts.iter().map(String::as_str).collect::<Value>())),
         ),
-        "hostvars" => Value::from_object(AllHosts { world: Arc::downgrade(world), play: Arc::clone(play) }),
+        "hostvars" => {
+            let (world, play) = (Arc::downgrade(world), Arc::clone(play));
+            Value::from_object(AllHosts { world, play, speculative: scope.is_speculative() })
+        }
         "omit" => omit(),
         "playbook_dir" => path(&play.dir),
         "inventory_dir" => path(world.inventory_dir.as_ref()?),
@@ -132,13 +136,17 @@ fn version() -> Value {
 struct AllHosts {
     world: Weak<World>,
     play: Arc<PlayVars>,
+    speculative: bool,
 }
 
 impl Object for AllHosts {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let world = self.world.upgrade()?;
-        let host = world.known_host(key.as_str()?)?;
+        let name = key.as_str()?;
+        // The workstation is there without being in the inventory.
+        let host = if name == "localhost" { world.host(name) } else { world.known_host(name)? };
         let scope = TaskScope::new(&world, &self.play, &host, None, &Arc::default());
+        let scope = if self.speculative { scope.speculating() } else { scope };
         Some(Value::from_object(OneHost { world, scope: Arc::new(scope) }))
     }
 

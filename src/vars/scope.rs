@@ -27,7 +27,7 @@ pub struct PlayVars {
     pub batch: RwLock<Vec<String>>,
     /// `playbook_dir`.
     pub dir: PathBuf,
-    /// Whether facts may be gathered when asked for (`gather_facts`).
+    /// Whether a template that asks for facts makes the engine gather them (on hosts where a play's `gather_facts` allows it).
     pub gather: bool,
 }
 
@@ -46,6 +46,8 @@ pub struct TaskScope {
     written: Vec<Arc<Vars>>,
     /// Level 2, strongest first.
     defaults: Vec<Arc<Vars>>,
+    /// See [`Scope::is_speculative`].
+    speculative: bool,
 }
 
 impl TaskScope {
@@ -85,7 +87,10 @@ impl TaskScope {
                         Via::Listed => push(&mut role_vars, keyword_vars),
                     }
                     role_vars.push(Arc::clone(&used.vars));
+                    let beneath = used.dependencies.get().map(Vec::as_slice).unwrap_or_default();
+                    role_vars.extend(beneath.iter().rev().map(|role| Arc::clone(&role.vars)));
                     defaults.push(Arc::clone(&used.defaults));
+                    defaults.extend(beneath.iter().rev().map(|role| Arc::clone(&role.defaults)));
                 }
             }
         }
@@ -110,6 +115,7 @@ impl TaskScope {
             params,
             written,
             defaults,
+            speculative: false,
         }
     }
 
@@ -119,6 +125,17 @@ impl TaskScope {
         let mut all = (*self.locals).clone();
         all.extend(locals);
         Self { locals: Arc::new(all), ..self.clone() }
+    }
+
+    /// The same scope for a look ahead.
+    #[must_use]
+    pub fn speculating(self) -> Self {
+        Self { speculative: true, ..self }
+    }
+
+    /// Whether facts that a template asks for are gathered.
+    pub fn gathers(&self) -> bool {
+        self.play.gather
     }
 
     /// The host whose task this is.
@@ -132,16 +149,17 @@ impl TaskScope {
     }
 
     fn fact(&self, name: &str) -> Option<Raw> {
+        let waiting = self.play.gather && self.host.may_gather() && !self.host.gathered();
         let found = if name == "ansible_facts" {
-            (self.host.gathered() || !self.play.gather).then(|| self.host.facts())
+            (!waiting).then(|| self.host.facts())
         } else {
             self.host.fact(name.strip_prefix("ansible_").unwrap_or(name))
         };
         if let Some(value) = found {
             return Some(Raw::Value(value));
         }
-        if !self.play.gather || self.host.gathered() {
-            return (name == "ansible_facts").then(|| Raw::Value(self.host.facts()));
+        if !waiting {
+            return None;
         }
         // The engine sees the wish, gathers, and evaluates again.
         self.host.want_facts();
@@ -161,7 +179,7 @@ impl Scope for TaskScope {
         if let Some(raw) = self.locals.get(name) {
             return Some(raw.clone());
         }
-        if let Some(value) = magic::get(name, &self.world, &self.play, &self.host, self.parent.as_ref()) {
+        if let Some(value) = magic::get(name, self, &self.world, &self.play, &self.host, self.parent.as_ref()) {
             return Some(Raw::Value(value));
         }
         self.world
@@ -175,6 +193,10 @@ impl Scope for TaskScope {
             .or_else(|| self.find(&self.host.inventory, name))
             .or_else(|| self.find(&self.defaults, name))
             .or_else(|| if facts::is_fact(name) { self.fact(name) } else { None })
+    }
+
+    fn is_speculative(&self) -> bool {
+        self.speculative
     }
 
     fn names(&self) -> Vec<String> {

@@ -265,7 +265,8 @@ mod tests {
         let (_dir, keyring, recipients) = keys();
         let sealed = Document::parse("v.yml", PLAIN).unwrap().encrypted(None, &recipients).unwrap();
         assert!(sealed.contains("# comment\nvault_a: !age ") && sealed.contains("   # kept\n"), "{sealed}");
-        for secret in ["first", "0042", "line one", "it''s", "two", "end"] {
+        // With what stands before it: short words alone turn up in base64 now and then.
+        for secret in ["first", ": 0042", "line one", "it''s", "\"two\"", ": end"] {
             assert!(!sealed.contains(secret), "{secret} in {sealed}");
         }
         let document = Document::parse("v.yml", &sealed).unwrap();

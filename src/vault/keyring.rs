@@ -167,7 +167,8 @@ fn decrypt(content: &[u8], identities: &[Box<dyn Identity>]) -> Opened {
     decrypt_with(content, identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
         age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this secret")
             .hint("it was encrypted for other recipients; ask one of their owners to add you"),
-        other => vault_error(format!("the secret cannot be opened: {other}")),
+        other => vault_error(format!("the secret cannot be opened: {other}"))
+            .hint("it is damaged: take it from an earlier commit, or set it again with `mms vault set`"),
     })
 }
 

@@ -28,8 +28,8 @@ impl Recipients {
                 parsed.push(Box::new(recipient));
             } else {
                 let secret = key.starts_with("AGE-SECRET-KEY-");
-                let shown = if secret { "a private key" } else { key };
-                return Err(vault_error(format!("`{shown}` is not a recipient"))
+                let shown = if secret { "a private key".to_owned() } else { format!("`{key}`") };
+                return Err(vault_error(format!("{shown} is not a recipient"))
                     .hint("a recipient is a public key: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`"));
             }
         }

@@ -276,7 +276,10 @@ impl<'a> Composer<'a> {
         let mut node = Node::new(kind, span);
         node.tag = match tag {
             AppliedTag::Mark(Tag::Vault) if node.as_str().is_none() => {
-                return Err(Diagnostic::error("`!vault` needs encrypted text").at(&node.span).into());
+                return Err(Diagnostic::error("`!age` and `!vault` need encrypted text")
+                    .hint("`mms vault set` and `mms vault edit` write it")
+                    .at(&node.span)
+                    .into());
             }
             AppliedTag::Mark(Tag::Vault) => Some(Tag::Vault),
             AppliedTag::Mark(Tag::Unsafe) => node.as_str().is_some().then_some(Tag::Unsafe),
@@ -339,7 +342,9 @@ impl<'a> Composer<'a> {
             | (AppliedTag::Collection("map"), Kind::Map(_))
             | (AppliedTag::Collection("seq"), Kind::List(_)) => Ok(node),
             (AppliedTag::Mark(Tag::Vault), _) => {
-                Err(Diagnostic::error("`!vault` needs encrypted text, not a collection").at(&node.span).into())
+                Err(Diagnostic::error("`!age` and `!vault` need encrypted text, not a collection")
+                    .at(&node.span)
+                    .into())
             }
             (AppliedTag::Str, _) => Err(Diagnostic::error("`!!str` stands before a collection").at(&node.span).into()),
             (AppliedTag::Core(name) | AppliedTag::Collection(name), _) => {

@@ -13,7 +13,7 @@ for service in radarr sonarr lidarr prowlarr sabnzbd jellyfin immich postgres va
     [ "$(stat -c '%U %G %a' "$directory/settings.ini")" = 'root root 640' ] || wrong "$directory/settings.ini"
     [ "$(stat -c '%U %G %a' "/etc/systemd/system/bench-$service.service")" = 'root root 644' ] || wrong "unit of $service"
     stat "$directory/settings.ini" >/dev/null || wrong "$directory/settings.ini"
-    podman image exists docker.io/valkey/valkey:8-bookworm || [ $? -eq 1 ] || wrong "podman"
+    podman image exists docker.io/valkey/valkey:9.1.2 || [ $? -eq 1 ] || wrong "podman"
     grep -qx "$service enabled" "$root/services.list" || wrong "line of $service"
     systemctl is-enabled --quiet "bench-$service.service" || wrong "$service is not enabled"
     systemctl is-active --quiet "bench-$service.service" || wrong "$service is not active"

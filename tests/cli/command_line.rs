@@ -91,3 +91,25 @@ fn files_that_cannot_be_read() {
     project.write("mms.toml", "forks = \n");
     insta::assert_snapshot!("settings_broken", project.mms(&["run", "playbooks/ok.yml"]));
 }
+
+/// What the shell's completion is told. It never fails, whatever the project is like.
+#[test]
+fn completion_knows_the_project() {
+    let project = project();
+    let complete = |words: &[&str]| {
+        let mut command = project.command(&[&["--", "mms"], words].concat());
+        command.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", " ");
+        let seen = project.run(&mut command);
+        assert_eq!((seen.code, seen.stderr.as_str()), (Some(0), ""), "{seen}");
+        seen.stdout.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete(&["deploy-service", "ra"]), ["radarr"]);
+    assert_eq!(complete(&["logs", ""])[..2], ["radarr", "sonarr"]);
+    assert_eq!(complete(&["run", "playbooks/o"]), ["playbooks/ok.yml"]);
+    assert_eq!(complete(&["run", "playbooks/ok.yml", "--limit", "o"]), ["other"]);
+    assert_eq!(complete(&["run", "playbooks/ok.yml", "--tags", "gr"]), ["greeting"]);
+    project.write("inventory/hosts.yml", "all: [");
+    project.write("playbooks/ok.yml", "- hosts: [");
+    assert!(complete(&["run", "x", "--limit", ""]).is_empty());
+    assert!(complete(&["run", "x", "--tags", "gr"]).is_empty());
+}

@@ -69,9 +69,11 @@ fn init_set_get_view_and_what_git_sees() {
     assert_eq!(mode & 0o777, 0o600, "only the user may read the identity");
 
     insta::assert_snapshot!("set", set(&project, "vault_token", "s3cret\n"));
-    set(&project, "smtp.password", "two\nlines\n");
+    set(&project, "vault_lines", "two\nlines\n");
     assert_eq!(project.mms(&["vault", "get", "vault_token"]).stdout, "s3cret\n");
-    assert_eq!(project.mms(&["vault", "get", "smtp.password"]).stdout, "two\nlines\n");
+    assert_eq!(project.mms(&["vault", "get", "vault_lines"]).stdout, "two\nlines\n");
+    insta::assert_snapshot!("set_no_such_mapping", set(&project, "smtp.password", "x"));
+    insta::assert_snapshot!("set_short", set(&project, "vault_pin", "123"));
     insta::assert_snapshot!("get_misspelt", project.mms(&["vault", "get", "vault_tokne"]));
     insta::assert_snapshot!("view", project.mms(&["vault", "view"]));
     assert!(!project.read(VAULT).contains("s3cret"));
@@ -183,7 +185,7 @@ fn what_cannot_be_opened() {
         assert_eq!(seen.code, Some(code), "{name}: {seen}");
         assert!(!project.path("touched").exists(), "{name}");
         // Places after the ciphertext, and the ciphertext itself, differ in every run.
-        let sealed = regex::Regex::new(r"!age \S+|\^{20,}").unwrap();
+        let sealed = regex::Regex::new(r"!age \S+").unwrap();
         insta::assert_snapshot!(name, seen.map(|text| sealed.replace_all(text, "[SEALED]").into_owned()));
     };
     let identity = project.read(IDENTITY);
@@ -213,7 +215,7 @@ fn what_cannot_be_opened() {
     project.write(VAULT, &cut);
     check("damaged_inside", &["run", "playbooks/p.yml"], 4);
     project.write(VAULT, "vault_token: !age\n");
-    check("empty_value", &["vault", "get", "vault_token"], 4);
+    check("empty_value", &["vault", "get", "vault_token"], 1);
 
     // A secret that only a task meets: everything before it has been done, but the exit code is the same.
     project.write(VAULT, &good);

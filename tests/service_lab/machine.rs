@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,81 +16,7 @@ use mms::value::{Value, from_json};
 use mms::yaml::{self, Kind as NodeKind, Node};
 use serde_json::{Value as Json, json};
 
-pub struct Machine {
-    name: String,
-}
-
-fn lab() -> String {
-    std::env::var("MMS_LAB").unwrap_or_else(|_| "tests/lab/lab".to_owned())
-}
-
-fn run(command: &mut Command, stdin: Option<Vec<u8>>) -> Answer {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the lab can be run");
-    let mut pipe = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || {
-        // A script need not read its stdin.
-        let _ = pipe.write_all(&stdin.unwrap_or_default());
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    Answer { rc: output.status.code().unwrap_or(255), stdout: output.stdout, stderr: output.stderr }
-}
-
-impl Machine {
-    pub fn up(name: &str) -> Self {
-        // Names of machines are short, and other runs of the tests have machines as well.
-        let name = format!("{name}-{:x}", std::process::id() % 0x1000);
-        run(Command::new(lab()).args(["down", &name]), None);
-        let answer = run(Command::new(lab()).args(["up", &name]), None);
-        assert!(answer.ok(), "{}", answer.stderr_text());
-        Self { name }
-    }
-
-    fn as_root(&self, script: &str, stdin: Option<Vec<u8>>) -> Answer {
-        run(Command::new(lab()).args(["exec", &self.name, "sh", "-c", script]), stdin)
-    }
-
-    pub fn as_user(&self, script: &str, stdin: Option<Vec<u8>>) -> Answer {
-        run(Command::new(lab()).args(["exec", &self.name, "runuser", "-u", "mms", "--", "sh", "-c", script]), stdin)
-    }
-
-    pub fn ok(&self, script: &str) -> String {
-        let answer = self.as_root(script, None);
-        assert!(answer.ok(), "{script}: {}", answer.stderr_text());
-        answer.stdout_text().into_owned()
-    }
-
-    pub fn as_user_ok(&self, script: &str) -> String {
-        let prelude =
-            "cd; export XDG_RUNTIME_DIR=/run/user/$(id -u) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u)/bus";
-        let answer = self.as_user(&format!("HOME=/home/mms; {prelude}; {script}"), None);
-        assert!(answer.ok(), "{script}: {}", answer.stderr_text());
-        answer.stdout_text().into_owned()
-    }
-
-    pub fn add_user(&self) {
-        self.ok("groupadd -g 1100 mms && useradd -m -u 1100 -g 1100 -s /bin/bash mms");
-    }
-
-    pub fn push_image(&self, image: &str, variant: &str) {
-        let answer =
-            run(Command::new(lab()).args(["push-image", image, "--variant", variant, "--for", &self.name]), None);
-        assert!(answer.ok(), "{}", answer.stderr_text());
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if std::env::var_os("MMS_LAB_KEEP").is_none() {
-            run(Command::new(lab()).args(["down", &self.name]), None);
-        }
-    }
-}
+use super::lab::Machine;
 
 /// How a task ended.
 #[derive(Debug)]

@@ -19,6 +19,9 @@ impl Engine {
         hosts: &[Arc<Host>],
         outer: &Vars,
     ) -> Result<()> {
+        if self.is_starting() {
+            return Ok(());
+        }
         let mut meant = vec![];
         for host in hosts.iter().filter(|host| host.is_active()) {
             let scope = self.scope(batch, task, host).with_locals(outer.clone());
@@ -31,6 +34,7 @@ impl Engine {
                 Ok(_) => {}
                 Err(Trouble::Unreachable(error)) => self.lose(host, error),
                 Err(Trouble::Failure(failure)) => return Err(super::super::evaluate::error_of(failure).at(&task.span)),
+                Err(Trouble::Unknown(_)) => {}
             }
         }
         if meant.is_empty() {
@@ -42,11 +46,17 @@ impl Engine {
             "flush_handlers" => self.flush_handlers(batch, &meant).await?,
             "end_host" => meant.iter().for_each(|host| host.set_health(Health::Ended)),
             "end_play" | "end_batch" => {
+                batch.end_play.fetch_or(action == "end_play", std::sync::atomic::Ordering::Relaxed);
                 batch.hosts.iter().filter(|host| host.is_active()).for_each(|host| host.set_health(Health::Ended))
             }
             "clear_facts" => meant.iter().for_each(|host| host.vars.clear_facts()),
             "clear_host_errors" => {
-                batch.hosts.iter().filter(|host| host.is_lost()).for_each(|host| host.set_health(Health::Active))
+                for host in batch.hosts.iter().filter(|host| host.is_lost()) {
+                    if host.health() == Health::Unreachable {
+                        host.disconnect().await;
+                    }
+                    host.set_health(Health::Active);
+                }
             }
             "reset_connection" => {
                 futures::future::join_all(meant.iter().map(|host| host.disconnect())).await;

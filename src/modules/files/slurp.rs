@@ -20,6 +20,10 @@ pub static SPEC: Spec = Spec {
 pub struct Slurp;
 
 impl StateModule for Slurp {
+    fn tells_of(&self, args: &Args) -> Vec<crate::modules::Thing> {
+        vec![crate::modules::Thing::Path(args.text("src").trim_end_matches('/').to_owned())]
+    }
+
     fn plan(&self, _cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let Some(answer) = seen.first() else {
             return Ok(Next::Probe(Ask::new(args.text("src")).content().probe()));

@@ -45,6 +45,10 @@ pub(super) fn sum_command(algorithm: &str) -> &'static str {
 pub struct StatModule;
 
 impl StateModule for StatModule {
+    fn tells_of(&self, args: &Args) -> Vec<crate::modules::Thing> {
+        vec![crate::modules::Thing::Path(args.text("path").trim_end_matches('/').to_owned())]
+    }
+
     fn plan(&self, _cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let mime = args.bool("get_mime");
         let Some(answer) = seen.first() else {

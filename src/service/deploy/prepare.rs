@@ -104,7 +104,10 @@ pub(super) async fn images(remote: &Remote<'_>, jobs: &mut [Job], seen: &Observe
     }
     let there = ids(remote, &images).await?;
     let pull: BTreeSet<_> = images.iter().filter(|image| newer || !there.contains_key(*image)).cloned().collect();
-    let failed = pull_all(remote, &pull).await?;
+    let failed = match no_room(remote, &pull).await? {
+        Some(why) => pull.into_iter().map(|image| (image, why.clone())).collect(),
+        None => pull_all(remote, &pull).await?,
+    };
     for job in jobs.iter_mut().filter(|job| job.failure.is_none()) {
         // A registry that is down does not stop a service whose image is here.
         let lost = needed(job).into_iter().find_map(|image| failed.get(&image).map(|why| (image, why)));
@@ -137,6 +140,32 @@ pub(super) async fn ids(remote: &Remote<'_>, images: &BTreeSet<String>) -> Resul
     let text = answer.stdout_text();
     let pairs = text.lines().filter_map(|line| line.split_once('|')).filter(|(_, id)| !id.is_empty());
     Ok(pairs.map(|(image, id)| (image.to_owned(), id.trim_start_matches("sha256:").to_owned())).collect())
+}
+
+/// Less than this free, in KiB, and nothing is pulled: sizes are not known before, and a full disk harms what runs on it.
+const ROOM: u64 = 512 * 1024;
+
+/// Why images cannot be pulled, when the disk they go to is nearly full.
+async fn no_room(remote: &Remote<'_>, images: &BTreeSet<String>) -> Result<Option<String>, Failure> {
+    if images.is_empty() {
+        return Ok(None);
+    }
+    // What Podman cannot tell here, it says when it pulls.
+    let answer = remote.probe(scripts::room()).await?;
+    Ok(too_little(&answer.stdout_text()))
+}
+
+fn too_little(answer: &str) -> Option<String> {
+    let (store, free) = answer.trim().split_once('\n')?;
+    let free: u64 = free.trim().parse().ok()?;
+    (free < ROOM).then(|| {
+        format!(
+            "only {} MiB are free in {store}, and at least {} MiB must be; `podman image prune --all` as the containers' \
+             user removes the images that nothing uses",
+            free / 1024,
+            ROOM / 1024
+        )
+    })
 }
 
 /// Pulls images and says which could not be pulled, and why.
@@ -237,6 +266,15 @@ pub(super) fn service_of(container: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuses_to_fill_the_disk() {
+        let told = too_little("/srv/my store\n524287\n").unwrap_or_default();
+        assert!(told.starts_with("only 511 MiB are free in /srv/my store, and at least 512 MiB must be"), "{told}");
+        assert_eq!(too_little("/srv/store\n524288\n"), None);
+        assert_eq!(too_little(""), None);
+        assert_eq!(too_little("/srv/store\n-\n"), None);
+    }
 
     #[test]
     fn reads_a_dry_run() {

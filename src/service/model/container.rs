@@ -10,7 +10,7 @@ use super::{Command, Mode, Names, Port, Seconds, Size, Text, Volume};
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
-    /// The image with registry and version: `docker.io/jellyfin/jellyfin:10.11.5`, or by digest.
+    /// The image with registry and version: `docker.io/jellyfin/jellyfin:12.2`, or by digest.
     pub image: String,
     /// Allows an image without a version or with a moving tag such as `latest`. Rolling back is then by digest only.
     #[serde(default)]

@@ -44,6 +44,7 @@ hash_lines() {
     set +f
     dpkg-query --show 2>/dev/null
     rpm -qa --queryformat 'rpm %{name} %{evr}\n' 2>/dev/null
-    systemctl list-unit-files --no-legend --no-pager | tr -s ' ' | sed 's/^/unit-file /'
+    # Transient units come and go with logins.
+    systemctl list-unit-files --no-legend --no-pager | tr -s ' ' | grep -v ' transient ' | sed 's/^/unit-file /'
 SCRIPT
 }
