@@ -65,7 +65,11 @@ impl StateModule for Assemble {
             fields
         };
         Ok(match put.plan(cx, args, rest, 0)? {
-            Next::Ok(fields) => Next::Ok(ok(fields)),
+            Next::Ok(mut fields) => {
+                fields.shift_remove("path");
+                fields.extend(put.md5()?.map(|sum| ("md5sum".to_owned(), sum.into())));
+                Next::Ok(ok(fields))
+            }
             Next::Change(change) => Next::Change(Change { result: ok(change.result.clone()), ..change }),
             next => next,
         })

@@ -111,6 +111,9 @@ impl Put {
         let differs = replaces_link || state.sum.as_deref() != Some(&self.sum);
         if !differs {
             let state = if self.follow { state.followed() } else { state.clone() };
+            if !matches!(self.content, Content::Remote(_)) {
+                fields.insert("path".into(), state.path.as_str().into());
+            }
             return unchanged(&state, &attrs, fields);
         }
         let existing = state.stat.as_ref();
@@ -168,7 +171,7 @@ impl Put {
     }
 
     /// The MD5 that Ansible reports for what it has written; not known of a file on the target.
-    fn md5(&self) -> Result<Option<String>, Failure> {
+    pub fn md5(&self) -> Result<Option<String>, Failure> {
         Ok(match &self.content {
             Content::Bytes(bytes) => Some(text::hex(&md5::Md5::digest(bytes))),
             Content::Local(path) => Some(digest_of_local::<md5::Md5>(path)?),
@@ -199,7 +202,6 @@ pub fn asks(args: &Args, name: Option<&str>) -> Vec<Ask> {
 /// The content is as wanted: what is left are the attributes.
 fn unchanged(state: &FileState, attrs: &Attrs, mut fields: Fields) -> Result<Next, Failure> {
     let plan = attrs.plan(state, state.lstat.as_ref(), New::default())?;
-    fields.insert("path".into(), state.path.as_str().into());
     result::add_path_info(&mut fields, state);
     if plan.is_empty() {
         return Ok(Next::Ok(fields));

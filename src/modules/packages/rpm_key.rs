@@ -122,7 +122,8 @@ fn probe(args: &Args) -> String {
     let mut script = String::from(
         "LC_ALL=C; export LC_ALL\ncommand -v rpm >/dev/null || exit 11\n\
          g=gpg; command -v gpg >/dev/null || g=gpg2; command -v \"$g\" >/dev/null || exit 12\n\
-         q='--no-tty --batch --with-colons --fixed-list-mode'\n",
+         h=$(mktemp -d) || exit 1\ntrap 'rm -rf -- \"$h\"' EXIT\n\
+         q=\"--homedir $h --no-tty --batch --with-colons --fixed-list-mode\"\n",
     );
     if key.contains("://") || !is_id(key) {
         script.push_str(&fetch(args));

@@ -104,6 +104,19 @@ fn values(path: &str, ansible: &Json, mms: &Json, tell: &mut impl FnMut(&str, St
                 }
             }
         }
+        // `find` lists in the order of the directory, which no two machines share.
+        (Json::Array(left), Json::Array(right))
+            if path.ends_with("files") && left != right && by_path(left).is_some() =>
+        {
+            match (by_path(left), by_path(right)) {
+                (Some(left), Some(right)) if left.keys().eq(right.keys()) => {
+                    for ((name, left), right) in left.iter().zip(right.values()) {
+                        values(&format!("{}.{}", path, name.replace('.', "_")), left, right, tell);
+                    }
+                }
+                _ => tell(path, show(ansible), show(mms)),
+            }
+        }
         (Json::Array(left), Json::Array(right)) if left.len() == right.len() => {
             for (index, (left, right)) in left.iter().zip(right).enumerate() {
                 values(&join(&index.to_string()), left, right, tell);
@@ -123,6 +136,11 @@ fn values(path: &str, ansible: &Json, mms: &Json, tell: &mut impl FnMut(&str, St
         _ if ansible == mms => {}
         _ => tell(path, show(ansible), show(mms)),
     }
+}
+
+/// A list of files by their paths, if it is one.
+fn by_path(list: &[Json]) -> Option<std::collections::BTreeMap<&str, &Json>> {
+    list.iter().map(|file| Some((file.get("path")?.as_str()?, file))).collect()
 }
 
 fn show(json: &Json) -> String {

@@ -39,7 +39,10 @@ impl Task<'_> {
             return Err(Failure::missing(msg).field("path", at.as_str()).field("src", src.unwrap_or_default()));
         }
         if matches!(previous, "directory" | "file" | "hard") && !force {
-            return fail(format!("refusing to convert from {previous} to symlink for {at}"));
+            let mut failure = Failure::new(format!("refusing to convert from {previous} to symlink for {at}"))
+                .field("path", at.as_str());
+            result::add_path_info(&mut failure.fields, state);
+            return Err(failure);
         }
         let mut fields = Fields::from([("dest".to_owned(), at.as_str().into())]);
         let Some(src) = src else {
