@@ -45,7 +45,7 @@ fn plain(seen: Seen, address: &str) -> Seen {
 #[test]
 fn a_wrong_sudo_password_changes_nothing() {
     if std::env::var("MMS_TEST_MACHINE").is_ok_and(|value| value == "0") {
-        eprintln!("left out: MMS_TEST_MACHINE=0");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"left out: MMS_TEST_MACHINE=0\n");
         return;
     }
     let _machine = Machine::up();
