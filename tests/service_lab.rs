@@ -40,6 +40,9 @@ fn well(name: &str) -> Vec<(String, Condition)> {
 
 #[tokio::test]
 async fn a_service_lives_changes_and_goes() {
+    if !lab::wanted("a_service_lives_changes_and_goes") {
+        return;
+    }
     let machine = Machine::up("life");
     let mut run = Run::new(&machine).variable("vault_token", "hunter2-first");
 
@@ -102,6 +105,9 @@ async fn a_service_lives_changes_and_goes() {
 
 #[tokio::test]
 async fn what_is_not_well_is_rolled_back() {
+    if !lab::wanted("what_is_not_well_is_rolled_back") {
+        return;
+    }
     let machine = Machine::up("back");
     machine.add_user();
     let run = Run::new(&machine).variable("vault_token", "t0ken-value");
@@ -152,6 +158,9 @@ async fn what_is_not_well_is_rolled_back() {
 
 #[tokio::test]
 async fn the_shipped_services_run_together_and_one_may_fail() {
+    if !lab::wanted("the_shipped_services_run_together_and_one_may_fail") {
+        return;
+    }
     let machine = Machine::up("stack");
     machine.add_user();
     machine.ok(
