@@ -37,7 +37,6 @@ impl Engine {
     pub(super) async fn run_play(&self, play: &Arc<Play>) -> Result<bool> {
         let pattern = self.play_text(&play.hosts, play)?;
         let names = self.select_names(&pattern).map_err(|error| error.at(&play.hosts.span))?;
-        let names = self.ordered(play, names)?;
         let name = match &play.root.keywords.name {
             Some(node) => self.play_text(node, play)?,
             None => pattern.clone(),
@@ -57,7 +56,8 @@ impl Engine {
             self.parts.sink.emit(Event::Warning(self.nobody(&pattern).at(&play.hosts.span)));
             return Ok(true);
         }
-        let hosts: Vec<Arc<Host>> = names.iter().map(|name| self.host(name)).collect();
+        // `ansible_play_hosts` keeps the order of the inventory, as in Ansible.
+        let hosts: Vec<Arc<Host>> = self.ordered(play, names)?.iter().map(|name| self.host(name)).collect();
         for host in &hosts {
             host.enter_play();
             host.set_facts_from(Arc::clone(&vars), Arc::clone(&play.root), self.facts_request(play)?);
