@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mms::connection::{Become, BecomeMethod, ConnectionError, ConnectionErrorKind, Frame};
 
-use super::support::{self, processes, run};
+use super::support::{self, assert_gone, processes, run};
 
 const PASSWORD: &str = "p4ss 'word' $HOME";
 
@@ -140,7 +140,7 @@ async fn what_runs_too_long_is_killed_as_its_own_user() {
     let token = format!("30{}", std::process::id());
     let frame = Frame { timeout: Some(Duration::from_millis(200)), ..Frame::new(format!("sleep {token}; echo no")) };
     assert_eq!(shell.submit(frame).await.unwrap_err().kind, ConnectionErrorKind::TimedOut);
-    assert_eq!(processes(&format!("sleep {token}")), Vec::<String>::new());
+    assert_gone(&format!("sleep {token}")).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use mms::connection::{Connection, ConnectionErrorKind, Frame, Shell};
 use tokio::sync::mpsc;
 
-use super::support::{processes, run, with_stdin};
+use super::support::{assert_gone, processes, run, with_stdin};
 
 /// All cases, one after the other on one connection.
 pub async fn all(connection: &Arc<dyn Connection>) {
@@ -186,7 +186,7 @@ async fn time_limit(shell: &Arc<dyn Shell>) {
     assert_eq!(error.kind, ConnectionErrorKind::TimedOut);
     assert!(error.message.contains("ran longer than 0.3 s"), "{error}");
     assert_eq!(behind.await.unwrap().stdout_text(), "behind\n");
-    assert_eq!(processes(&format!("sleep {token}")), Vec::<String>::new());
+    assert_gone(&format!("sleep {token}")).await;
     assert_eq!(processes(&format!("sleep 8{token}")).len(), 1);
     run(shell, &format!("for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in \"sleep 8{token} \") kill ${{p#/proc/}};; esac; done")).await;
     let quick = Frame { timeout: Some(Duration::from_secs(20)), ..Frame::new("echo in time") };
@@ -237,12 +237,7 @@ async fn cut_short(connection: &Arc<dyn Connection>) {
     wait_for_begun().await;
     connection.reset().await.unwrap();
     assert_eq!(big.await.unwrap_err().kind, ConnectionErrorKind::Lost);
-    for _ in 0..200 {
-        if processes(directory.path().to_str().unwrap()).is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    assert_gone(directory.path().to_str().unwrap()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!done.exists(), "a part was taken for the whole");
     assert_eq!(run(&shell, "echo again").await.stdout_text(), "again\n");
@@ -263,6 +258,6 @@ async fn closing_kills(connection: &Arc<dyn Connection>) {
     connection.close().await;
     assert_eq!(running.await.unwrap_err().kind, ConnectionErrorKind::Lost);
     assert_eq!(behind.await.unwrap_err().kind, ConnectionErrorKind::Lost);
-    assert_eq!(processes(&format!("sleep {token}")), Vec::<String>::new());
+    assert_gone(&format!("sleep {token}")).await;
     assert_eq!(shell.submit(Frame::new("echo no")).await.unwrap_err().kind, ConnectionErrorKind::Lost);
 }

@@ -79,6 +79,12 @@ impl Sshd {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "one of the tests that share this file needs it")]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Makes a key the known one.
     pub fn know(&self, public: &str) {
         let mut words = public.split_whitespace();

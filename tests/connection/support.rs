@@ -95,3 +95,14 @@ pub fn processes(needle: &str) -> Vec<String> {
     }
     found
 }
+
+/// Fails unless no process's command line contains a text. A signal is sent, not awaited: what got it may need a moment to go.
+pub async fn assert_gone(needle: &str) {
+    for _ in 0..500 {
+        if processes(needle).is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("still running: {:?}", processes(needle));
+}
