@@ -25,12 +25,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
 use crate::connection::{Connection, ConnectionError, Prompter, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Sink, Summary};
+use crate::inventory::Growth;
 use crate::modules::Kind;
 use crate::playbook::{Loader, Playbook};
 use crate::secret::Redactor;
@@ -51,9 +51,9 @@ pub trait Connector: Send + Sync {
 
 /// Picks hosts by pattern. Implemented by `inventory`.
 pub trait Hosts: Send + Sync {
-    /// The hosts that a play's pattern matches, `--limit` applied, in order; those of `added` groups, which a run has made or
-    /// extended, too.
-    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>>;
+    /// The hosts that a play's pattern matches, `--limit` applied, in order; `growth` is what the run has
+    /// added to the inventory.
+    fn select(&self, pattern: &str, growth: &Growth) -> Result<Vec<String>>;
 }
 
 /// Opens encrypted files on the workstation.

@@ -79,6 +79,35 @@ pub struct Selection {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What a run adds to an inventory: `add_host` and `group_by`.
+#[derive(Debug, Clone, Default)]
+pub struct Growth {
+    /// Hosts by the groups that they joined.
+    pub members: IndexMap<String, Vec<String>>,
+    /// Groups that were put into others: parent and child.
+    pub nested: Vec<(String, String)>,
+}
+
+impl Growth {
+    /// Puts a host into a group.
+    pub fn join(&mut self, group: &str, host: &str) {
+        let hosts = self.members.entry(group.to_owned()).or_default();
+        if !hosts.iter().any(|name| name == host) {
+            hosts.push(host.to_owned());
+        }
+    }
+
+    /// Puts a group into another. Returns whether that is new.
+    pub fn nest(&mut self, parent: &str, child: &str) -> bool {
+        let pair = (parent.to_owned(), child.to_owned());
+        let is_new = !self.nested.contains(&pair);
+        if is_new {
+            self.nested.push(pair);
+        }
+        is_new
+    }
+}
+
 type FilesCache = HashMap<(PathBuf, String), Arc<Vec<VarsFile>>>;
 
 /// All hosts and groups.
@@ -88,7 +117,7 @@ pub struct Inventory {
     model: Model,
     /// Directories whose `group_vars` and `host_vars` count as the inventory's.
     dirs: Vec<PathBuf>,
-    files: Mutex<FilesCache>,
+    files: Arc<Mutex<FilesCache>>,
 }
 
 impl Inventory {
@@ -106,7 +135,7 @@ impl Inventory {
         }
         model.reconcile();
         project.warn(std::mem::take(&mut model.warnings));
-        Ok(Self { project: Arc::clone(project), model, dirs, files: Mutex::default() })
+        Ok(Self { project: Arc::clone(project), model, dirs, files: Arc::default() })
     }
 
     /// Every host in the order in which the inventory names them.
@@ -187,19 +216,32 @@ impl Inventory {
         Ok(layers)
     }
 
-    /// This inventory with hosts in groups that a run has made or extended.
-    pub fn extended(&self, added: &IndexMap<String, Vec<String>>) -> Result<Self> {
+    /// This inventory with what a run has added to it.
+    pub fn extended(&self, growth: &Growth) -> Result<Self> {
         let mut extended = Self {
             project: Arc::clone(&self.project),
             model: self.model.clone(),
             dirs: self.dirs.clone(),
-            files: Mutex::default(),
+            files: Arc::clone(&self.files),
         };
-        for (group, hosts) in added {
+        for (group, hosts) in &growth.members {
             for host in hosts {
-                extended.add_host(host, std::slice::from_ref(group), IndexMap::new())?;
+                extended.join(host, group);
             }
         }
+        // `group_by` on this machine does not bring it into the inventory.
+        for name in LOCALHOST.iter().filter(|name| !self.model.hosts.contains_key(**name)) {
+            let joined = growth.members.get("all").is_some_and(|hosts| hosts.iter().any(|host| host == name));
+            if let Some(host) = extended.model.hosts.get_mut(*name).filter(|_| !joined) {
+                host.implicit = true;
+            }
+        }
+        for (parent, child) in &growth.nested {
+            extended.model.add_group(parent, None);
+            extended.model.add_group(child, None);
+            extended.model.add_child(parent, child, None)?;
+        }
+        extended.reconcile();
         Ok(extended)
     }
 

@@ -1,6 +1,7 @@
 //! Jinja templates with Ansible's semantics on top of minijinja: native types, lazy variables, Ansible's filters, tests
 //! and lookups, and errors that point into the user's file.
 
+mod about;
 mod ast;
 mod call;
 mod check;
@@ -58,6 +59,12 @@ pub trait Services: Send + Sync + Debug {
     /// The path of a file that a lookup names: searched in the role's `dir` (`files`, `templates`, `vars`) and beside the
     /// playbook, as Ansible does.
     fn find_file(&self, scope: &dyn Scope, dir: &str, name: &str) -> Option<std::path::PathBuf>;
+}
+
+/// The scope in which a template file is rendered: it knows of itself (`template_path`, `ansible_managed` …). `given` is the file
+/// as the task names it, `full` where it was found, and `dest` what it is rendered to.
+pub fn about(under: &Arc<dyn Scope>, given: &str, full: &std::path::Path, dest: Option<&str>) -> Arc<dyn Scope> {
+    about::scope(under, given, full, dest)
 }
 
 /// How a template file is read: the options of the `template` module and lookup.

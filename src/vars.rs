@@ -7,10 +7,12 @@
 mod facts;
 mod host;
 mod magic;
+mod roster;
 mod scope;
 mod world;
 
 pub use facts::{is_connection_variable, is_fact};
 pub use host::HostVars;
+pub use roster::{Opener, Roster};
 pub use scope::{PlayVars, TaskScope};
-pub use world::{RunOptions, World};
+pub use world::{Grown, RunOptions, World};

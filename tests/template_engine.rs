@@ -277,12 +277,17 @@ fn template_files_are_rendered_with_their_options() {
     let scope: Arc<dyn Scope> = Arc::new(scope_of(&parsed("who: me\nitems: [a, b]\nflag: true")));
     let render = |text: &str, options: &FileOptions| {
         let path = dir.path().join("main.j2").display().to_string();
+        let scope = mms::template::about(&scope, "main.j2", std::path::Path::new(&path), Some("/etc/main"));
         templar.file(&Source::new(path, text), options, &scope)
     };
     let plain = FileOptions::default();
     for (text, want) in [
         ("# {{ ansible_managed }}\n", "# Ansible managed\n"),
+        ("{{ template_path }} {{ template_destpath }}\n", "main.j2 /etc/main\n"),
         ("{% if flag %}\nyes\n{% endif %}\nend\n", "yes\nend\n"),
+        ("a\n{% raw %}\n{{ x }}\n{% endraw %}\nb\n", "a\n\n{{ x }}\nb\n"),
+        ("a\n{% raw -%}\n{{ x }}\n{%- endraw %}\nb\n", "a\n{{ x }}b\n"),
+        ("{% raw %}\n{% endraw %}{% if flag %}\nx{% endif %}", "\nx"),
         ("#jinja2: trim_blocks:False\n{% if flag %}\nyes\n{% endif %}\n", "\nyes\n"),
         ("#jinja2: lstrip_blocks: True\n  {% if flag %}\nx\n  {% endif %}\n", "x\n"),
         ("#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ who ]] {{ x }}\n", "me {{ x }}\n"),

@@ -11,6 +11,7 @@ use super::{Global, Session, complete, extra_vars, selection};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
+use crate::inventory::Growth;
 use crate::playbook::{Checker, Item, Playbook, TagFilter, Vars};
 use crate::report::{JsonSink, TerminalSink};
 use crate::ui::Ui;
@@ -218,7 +219,7 @@ fn list(
         ui.data(&format!("play #{} ({pattern}): {name}", number + 1));
         match listing {
             Listing::Hosts => {
-                for host in hosts.select(&pattern, &indexmap::IndexMap::new())? {
+                for host in hosts.select(&pattern, &Growth::default())? {
                     ui.data(&format!("  {host}"));
                 }
             }

@@ -1,7 +1,7 @@
 //! A command's project, settings, inventory and keys, and the parts of an engine made of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use indexmap::IndexMap;
@@ -14,7 +14,7 @@ use crate::diagnostic::Span;
 use crate::engine::{Connector, Hosts, Secrets, TargetDefaults};
 use crate::env_vars;
 use crate::error::{Error, Result};
-use crate::inventory::{Content, Inventory, variables_of};
+use crate::inventory::{self, Content, Growth, Inventory, variables_of};
 use crate::playbook::{Files, Loader, Vars};
 use crate::project::{Document, EncryptedFile, Project};
 use crate::secret::Redactor;
@@ -22,7 +22,7 @@ use crate::settings::{Color, Settings};
 use crate::template::{Scope, Services, Templar};
 use crate::ui::{TerminalPrompter, Ui};
 use crate::value::{Raw, Value};
-use crate::vars::{HostVars, RunOptions, World};
+use crate::vars::{Opener, Roster, RunOptions, World};
 use crate::vault::{self, IdentitySource, Keyring};
 use crate::yaml::{Kind, Node, Tag};
 
@@ -118,53 +118,21 @@ impl Session {
     /// The world of a run: every host with its inventory variables.
     pub fn world(
         &self,
-        inventory: &Inventory,
+        inventory: &Arc<Inventory>,
         playbook_dir: &Path,
         extra: Arc<Vars>,
         options: RunOptions,
     ) -> Result<Arc<World>> {
-        let mut hosts = IndexMap::new();
-        let mut opened: IndexMap<PathBuf, Arc<Vars>> = IndexMap::new();
-        for host in inventory.hosts() {
-            let mut layers = vec![];
-            for layer in inventory.layers(&host.name, Some(playbook_dir))? {
-                let vars = match &layer.content {
-                    Content::Plain(vars) => raw(vars)?,
-                    Content::Encrypted(file) => match opened.get(&file.path) {
-                        Some(vars) => Arc::clone(vars),
-                        None => {
-                            let vars = self.open_vars(file)?;
-                            opened.insert(file.path.clone(), Arc::clone(&vars));
-                            vars
-                        }
-                    },
-                };
-                layers.insert(0, vars);
-            }
-            let vars = HostVars::new(host.name.clone(), inventory.group_names(&host.name), layers);
-            hosts.insert(host.name.clone(), Arc::new(vars));
-        }
-        let groups = inventory.groups().map(|group| (group.name.clone(), inventory.hosts_of(&group.name))).collect();
+        let opener = VarsOpener { keyring: self.keyring.clone(), redactor: self.ui.redactor().clone() };
+        let roster = Roster::new(Arc::clone(inventory), playbook_dir, Box::new(opener));
         let source = self.settings.inventory.first().map(PathBuf::from).filter(|path| path.exists());
         let absolute = source.map(|path| std::path::absolute(&path).unwrap_or(path));
         let inventory_dir = absolute
             .as_ref()
             .and_then(|path| if path.is_dir() { Some(path.clone()) } else { path.parent().map(Path::to_path_buf) });
-        Ok(Arc::new(World {
-            hosts,
-            groups,
-            extra,
-            options,
-            inventory_dir,
-            inventory_file: absolute,
-            templar: OnceLock::new(),
-            ..World::default()
-        }))
-    }
-
-    /// A file of variables that is encrypted as a whole.
-    fn open_vars(&self, file: &EncryptedFile) -> Result<Arc<Vars>> {
-        raw(&*variables_of(&open_yaml(file, &self.keyring, self.ui.redactor())?)?)
+        let mut world = World::of(roster, extra, options)?;
+        (world.inventory_dir, world.inventory_file) = (inventory_dir, absolute);
+        Ok(Arc::new(world))
     }
 
     /// Opens every encrypted value of the hosts that a run may work on, so that a missing or wrong identity stops it before
@@ -263,6 +231,22 @@ impl Session {
 }
 
 /// Inventory variables as the engine takes them. Encrypted values must stand at the key they were encrypted for.
+/// Opens the inventory's files of variables with the session's keys.
+struct VarsOpener {
+    keyring: Keyring,
+    redactor: Redactor,
+}
+
+impl Opener for VarsOpener {
+    fn plain(&self, vars: &inventory::Vars) -> Result<Arc<Vars>> {
+        raw(vars)
+    }
+
+    fn encrypted(&self, file: &EncryptedFile) -> Result<Arc<Vars>> {
+        raw(&*variables_of(&open_yaml(file, &self.keyring, &self.redactor)?)?)
+    }
+}
+
 fn raw(vars: &IndexMap<String, Node>) -> Result<Arc<Vars>> {
     for (name, node) in vars {
         check_keys(name, node)?;
@@ -431,12 +415,12 @@ pub struct Selected {
 }
 
 impl Hosts for Selected {
-    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
+    fn select(&self, pattern: &str, growth: &Growth) -> Result<Vec<String>> {
         let limit = self.limit.as_deref();
-        if added.is_empty() {
+        if growth.members.is_empty() {
             return self.inventory.select(pattern, limit).map(|selection| selection.hosts);
         }
-        self.inventory.extended(added)?.select(pattern, limit).map(|selection| selection.hosts)
+        self.inventory.extended(growth)?.select(pattern, limit).map(|selection| selection.hosts)
     }
 }
 

@@ -30,8 +30,7 @@ impl Engine {
 
     /// The names of the hosts that a pattern selects, those that the run has added included.
     pub(super) fn select_names(&self, pattern: &str) -> crate::error::Result<Vec<String>> {
-        let added = self.parts.world.added_groups.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.parts.hosts.select(pattern, &added)
+        self.parts.hosts.select(pattern, &self.parts.world.growth())
     }
 
     /// A variable of a host, with no play around.

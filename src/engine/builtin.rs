@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Engine;
 use super::drive::{Site, Trouble};
-use super::evaluate::Verdict;
+use super::evaluate::{Verdict, failure_of};
 use super::result::Done;
 use crate::event::{Event, Status};
 use crate::modules::{Args, Failure};
@@ -38,7 +38,7 @@ impl Engine {
             "assert" => self.assert(task, scope, args).await,
             "fail" => Err(Failure::new(args.text("msg")).into()),
             "include_vars" => self.include_vars(task, play, scope, args),
-            "group_by" => Ok(self.group_by(site, args)),
+            "group_by" => self.group_by(site, args),
             "add_host" => self.add_host(args),
             "pause" => self.pause(site, args).await,
             other => Err(Failure::new(format!("`{other}` cannot be used here")).into()),
@@ -129,23 +129,19 @@ impl Engine {
         Ok(Done::new(Status::Ok, Fields::from_iter([("msg".to_owned(), msg)])))
     }
 
-    fn group_by(&self, site: &Site, args: &Args) -> Done {
+    fn group_by(&self, site: &Site, args: &Args) -> Result<Done, Trouble> {
         let name = args.text("key").replace(' ', "-");
-        let parents = args.strings("parents");
-        let known = self.parts.world.groups_of(&site.owner.vars);
-        let status = if known.contains(&name) { Status::Ok } else { Status::Changed };
-        self.parts.world.join(&name, site.owner.name());
-        for parent in parents.iter().filter(|parent| *parent != "all") {
-            self.parts.world.join(parent, site.owner.name());
-        }
+        let parents: Vec<String> = args.strings("parents").iter().map(|name| name.replace(' ', "-")).collect();
+        let added = self.parts.world.add_to_group(site.owner.name(), &name, &parents);
+        let status = if added.map_err(|error| failure_of(&error))? { Status::Changed } else { Status::Ok };
         let parents = if parents.is_empty() { vec!["all".to_owned()] } else { parents };
-        Done::new(
+        Ok(Done::new(
             status,
             Fields::from_iter([
                 ("add_group".to_owned(), Value::from(name)),
                 ("parent_groups".to_owned(), Value::from(parents)),
             ]),
-        )
+        ))
     }
 
     fn add_host(&self, args: &Args) -> Result<Done, Trouble> {
@@ -169,15 +165,8 @@ impl Engine {
         for (key, value) in args.fields().iter().filter(|(key, _)| !own.contains(&key.as_str())) {
             vars.insert(key.clone(), value.clone());
         }
-        let new = self.parts.world.known_host(&name).is_none();
-        let host = self.parts.world.host(&name);
-        host.include(vars.iter().map(|(key, value)| (key.clone(), Raw::Value(value.clone()))).collect::<Vars>());
-        for group in &groups {
-            self.parts.world.join(group, &name);
-        }
-        if groups.is_empty() && new {
-            self.parts.world.join("ungrouped", &name);
-        }
+        let own = vars.iter().map(|(key, value)| (key.clone(), Raw::Value(value.clone()))).collect::<Vars>();
+        let new = self.parts.world.add_host(&name, &groups, own).map_err(|error| failure_of(&error))?;
         let added = Fields::from_iter([
             ("host_name".to_owned(), Value::from(name)),
             ("groups".to_owned(), Value::from(groups)),

@@ -7,9 +7,9 @@ use super::Engine;
 use super::evaluate::failure_of;
 use crate::diagnostic::Source;
 use crate::modules::{Failure, Workstation};
-use crate::playbook::{Task, Vars, search_paths};
+use crate::playbook::{Task, search_paths};
 use crate::template::FileOptions;
-use crate::value::{Raw, Value};
+use crate::value::Value;
 use crate::vars::{HostVars, PlayVars, TaskScope};
 use crate::yaml::Node;
 
@@ -33,32 +33,6 @@ impl<'a> TaskWorkstation<'a> {
         on: Arc<HostVars>,
     ) -> Self {
         Self { engine, task, scope, play, on }
-    }
-}
-
-impl TaskWorkstation<'_> {
-    /// What a template can say about itself, as in Ansible.
-    fn about_template(&self, path: &Path) -> Vars {
-        use std::os::unix::fs::MetadataExt as _;
-        let full = path.display().to_string();
-        let given = self.task.arguments.get("src").and_then(|src| src.as_str()).filter(|src| !src.contains("{{"));
-        let uid = std::fs::metadata(path).map(|meta| meta.uid()).unwrap_or_default();
-        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let owner = accounts.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| Value::from(name))
-        });
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        [
-            ("template_path", Value::from(given.unwrap_or(&full))),
-            ("template_fullpath", Value::from(full.as_str())),
-            ("template_host", Value::from(host.trim())),
-            ("template_uid", owner.unwrap_or_else(|| Value::from(uid))),
-        ]
-        .map(|(name, value)| (name.to_owned(), Raw::Value(value)))
-        .into_iter()
-        .collect()
     }
 }
 
@@ -89,12 +63,12 @@ impl Workstation for TaskWorkstation<'_> {
         self.engine.parts.secrets.open(path, content).map_err(|error| failure_of(&error))
     }
 
-    fn render_file(&self, path: &Path, options: &FileOptions) -> Result<Value, Failure> {
+    fn render_file(&self, path: &Path, given: &str, dest: &str, options: &FileOptions) -> Result<Value, Failure> {
         let content = self.read_file(path, true)?;
         let text =
             String::from_utf8(content).map_err(|_| Failure::new(format!("`{}` is not UTF-8 text", path.display())))?;
         let source = Source::new(self.engine.parts.loader.files().shown(path), text);
-        let scope = Engine::dynamic(&self.scope.with_locals(self.about_template(path)));
+        let scope = crate::template::about(&Engine::dynamic(&self.scope), given, path, Some(dest));
         self.engine.parts.templar.file(&source, options, &scope).map_err(|error| failure_of(&error))
     }
 

@@ -31,8 +31,9 @@ pub trait Workstation: Send + Sync {
     /// The content of a local file, decrypted if it is a vault file and `decrypt` is set.
     fn read_file(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, Failure>;
 
-    /// A template file rendered with the task's variables; unknown when it depends on an unknown value.
-    fn render_file(&self, path: &Path, options: &FileOptions) -> Result<Value, Failure>;
+    /// A template file rendered with the task's variables; unknown when it depends on an unknown value. `given` is how the task
+    /// names it and `dest` what becomes of it: templates may use both.
+    fn render_file(&self, path: &Path, given: &str, dest: &str, options: &FileOptions) -> Result<Value, Failure>;
 
     /// A fact of the host by its name without `ansible_`. Only for modules whose [`super::Spec::facts`] is set: the engine has
     /// gathered them. Undefined when there is no such fact.

@@ -32,6 +32,13 @@ impl fmt::Debug for Moment {
 }
 
 impl Moment {
+    /// A time as the clocks here show it, to the microsecond as Python has it.
+    pub fn here(at: Timestamp) -> Value {
+        let at = Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
+        let zone = TimeZone::system();
+        Value::from_object(Self { at: at.to_zoned(zone.clone()).datetime(), zone })
+    }
+
     fn text(&self, separator: char) -> String {
         let micros = self.at.subsec_nanosecond() / 1000;
         let base = self.at.strftime(&format!("%Y-%m-%d{separator}%H:%M:%S")).to_string();

@@ -66,10 +66,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// What a name means when no variable has it.
 pub fn global(name: &str) -> Option<Value> {
-    match name {
-        "omit" => return Some(omit()),
-        "ansible_managed" => return Some(Value::from("Ansible managed")),
-        _ => {}
+    if name == "omit" {
+        return Some(omit());
     }
     FUNCTIONS
         .iter()

@@ -40,6 +40,13 @@ impl Context {
         })
     }
 
+    /// The context of an evaluation within this one, with other variables. What is being evaluated here is so there, too:
+    /// circles are seen.
+    pub fn within(&self, scope: &Arc<dyn Scope>) -> Arc<Self> {
+        let busy = Mutex::new(lock(&self.busy).clone());
+        Arc::new(Self { engine: Arc::clone(&self.engine), scope: Arc::clone(scope), done: Mutex::default(), busy })
+    }
+
     /// A variable, templated; a marker when its template has a mistake.
     pub fn variable(self: &Arc<Self>, name: &str) -> Option<Value> {
         if let Some(value) = lock(&self.done).get(name) {

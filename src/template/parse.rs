@@ -36,12 +36,20 @@ pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
         Mode::File(_, newline) => newline.as_str().into(),
         _ => "\n".into(),
     };
+    let block = match mode {
+        Mode::Yaml(syntax) | Mode::File(syntax, _) => {
+            let (start, end) = syntax.block_delimiters();
+            (start.to_owned(), end.to_owned())
+        }
+        Mode::Expression => Default::default(),
+    };
     let mut lower = Lower {
         text,
         raw: false,
         mutates: false,
         escape: matches!(mode, Mode::Yaml(_)),
         newline: Arc::clone(&newline),
+        block,
         named: (false, false),
     };
     let newlines = text.len() - text.trim_end_matches('\n').len();
@@ -78,6 +86,8 @@ struct Lower<'a> {
     escape: bool,
     mutates: bool,
     newline: Arc<str>,
+    /// What opens and closes a block.
+    block: (String, String),
     /// Whether `varargs` and `kwargs` are named in the macro that is being read.
     named: (bool, bool),
 }
@@ -85,6 +95,19 @@ struct Lower<'a> {
 impl Lower<'_> {
     fn stmts(&mut self, stmts: &[ast::Stmt<'_>]) -> Vec<Stmt> {
         stmts.iter().map(|stmt| self.stmt(stmt)).collect()
+    }
+
+    /// Whether a newline before this text belongs to it: Jinja keeps what follows `{% raw %}` also with `trim_blocks`, which
+    /// minijinja does not.
+    fn lost_newline(&self, data: &str) -> bool {
+        // The data is a part of the text, so this is its place.
+        let place = (data.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize);
+        let before = place.and_then(|place| self.text.get(..place));
+        let opening = before.and_then(|before| before.strip_suffix('\n')).map(|before| {
+            let before = before.strip_suffix('\r').unwrap_or(before);
+            before.strip_suffix(&*self.block.1)?.trim_end().strip_suffix("raw")?.trim_end().strip_suffix(&*self.block.0)
+        });
+        opening.flatten().is_some()
     }
 
     fn stmt(&mut self, stmt: &ast::Stmt<'_>) -> Stmt {
@@ -96,7 +119,10 @@ impl Lower<'_> {
                 self.raw = false;
                 Stmt::Emit(expr)
             }
-            ast::Stmt::EmitRaw(s) => Stmt::Text(self.lines(s.raw)),
+            ast::Stmt::EmitRaw(s) => {
+                let newline = if self.lost_newline(s.raw) { "\n" } else { "" };
+                Stmt::Text(self.lines(&format!("{newline}{}", s.raw)))
+            }
             ast::Stmt::ForLoop(s) => Stmt::For(Arc::new(For {
                 target: self.target(&s.target),
                 iter: self.expr(&s.iter),

@@ -13,15 +13,28 @@ use crate::value::{Fields, Raw, Value};
 pub struct HostVars {
     /// Inventory name.
     pub name: String,
-    /// The groups it is in, sorted, without `all`.
-    pub groups: Vec<String>,
-    /// Inventory variables, strongest first: levels 10 down to 3.
-    pub inventory: Vec<Arc<Vars>>,
+    standing: RwLock<Standing>,
     state: RwLock<State>,
     /// A template asked for a fact that is not gathered yet.
     facts_wanted: AtomicBool,
     /// A play with `gather_facts` has selected the host.
     may_gather: AtomicBool,
+}
+
+/// Where a host stands in the inventory, which `add_host` and `group_by` change.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    /// The groups it is in, sorted, without `all`.
+    groups: Arc<[String]>,
+    /// Inventory variables, strongest first: levels 10 down to 3.
+    inventory: Arc<[Arc<Vars>]>,
+}
+
+impl Standing {
+    /// `groups` are sorted, without `all`; `inventory` is strongest first.
+    pub fn new(groups: Vec<String>, inventory: Vec<Arc<Vars>>) -> Self {
+        Self { groups: groups.into(), inventory: inventory.into() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -43,14 +56,31 @@ struct State {
 impl HostVars {
     /// A host as the inventory describes it; `inventory` is strongest first.
     pub fn new(name: impl Into<String>, groups: Vec<String>, inventory: Vec<Arc<Vars>>) -> Self {
+        Self::standing_at(name.into(), Standing::new(groups, inventory))
+    }
+
+    pub(super) fn standing_at(name: String, standing: Standing) -> Self {
         Self {
-            name: name.into(),
-            groups,
-            inventory,
+            name,
+            standing: RwLock::new(standing),
             state: RwLock::default(),
             facts_wanted: AtomicBool::new(false),
             may_gather: AtomicBool::new(false),
         }
+    }
+
+    /// The groups it is in, sorted, without `all`.
+    pub fn groups(&self) -> Arc<[String]> {
+        Arc::clone(&self.standing.read().unwrap_or_else(PoisonError::into_inner).groups)
+    }
+
+    /// Inventory variables, strongest first: levels 10 down to 3.
+    pub fn inventory(&self) -> Arc<[Arc<Vars>]> {
+        Arc::clone(&self.standing.read().unwrap_or_else(PoisonError::into_inner).inventory)
+    }
+
+    pub(super) fn stand(&self, standing: Standing) {
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {

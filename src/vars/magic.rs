@@ -64,7 +64,7 @@ pub fn get(
     Some(match name {
         "inventory_hostname" => Value::from(host.name.as_str()),
         "inventory_hostname_short" => Value::from(host.name.split('.').next().unwrap_or_default()),
-        "group_names" => world.groups_of(host).iter().map(String::as_str).collect(),
+        "group_names" => host.groups().iter().map(String::as_str).collect(),
         "groups" => Value::from_pairs(
             world
                 .all_groups()

@@ -190,7 +190,7 @@ impl Scope for TaskScope {
             .or_else(|| self.host.dynamic(name))
             .or_else(|| self.find(&self.written, name))
             .or_else(|| self.host.fact_variable(name).map(Raw::Value))
-            .or_else(|| self.find(&self.host.inventory, name))
+            .or_else(|| self.find(&self.host.inventory(), name))
             .or_else(|| self.find(&self.defaults, name))
             .or_else(|| if facts::is_fact(name) { self.fact(name) } else { None })
     }
@@ -200,7 +200,8 @@ impl Scope for TaskScope {
     }
 
     fn names(&self) -> Vec<String> {
-        let layers = [&self.params, &self.written, &self.host.inventory, &self.defaults];
+        let inventory = self.host.inventory();
+        let layers: [&[Arc<Vars>]; 4] = [&self.params, &self.written, &inventory, &self.defaults];
         let mut names: Vec<String> = self.locals.keys().chain(self.world.extra.keys()).cloned().collect();
         names.extend(layers.into_iter().flatten().flat_map(|layer| layer.keys().cloned()));
         names.extend(self.host.dynamic_names());

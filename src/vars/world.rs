@@ -6,8 +6,13 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use indexmap::IndexMap;
 
 use super::HostVars;
+use super::host::Standing;
+use super::roster::{Described, Roster};
+use crate::error::Result;
+use crate::inventory::Growth;
 use crate::playbook::{TagFilter, Vars};
 use crate::template::Templar;
+use crate::value::Raw;
 
 /// Options of a run that playbooks can see or that every part obeys.
 #[derive(Debug, Clone, Default)]
@@ -26,12 +31,15 @@ pub struct RunOptions {
     pub limit: Option<String>,
 }
 
+/// Every group with its hosts in inventory order.
+type Groups = IndexMap<String, Vec<String>>;
+
 /// Hosts, groups, extra variables and options of a run.
 #[derive(Debug, Default)]
 pub struct World {
     /// In inventory order.
     pub hosts: IndexMap<String, Arc<HostVars>>,
-    /// Every group, `all` and `ungrouped` included, with its hosts in inventory order.
+    /// Every group of the inventory, `all` and `ungrouped` included, with its hosts in inventory order.
     pub groups: IndexMap<String, Vec<String>>,
     /// `-e`: level 22.
     pub extra: Arc<Vars>,
@@ -43,13 +51,34 @@ pub struct World {
     pub inventory_file: Option<PathBuf>,
     /// Set once the template engine is there; `hostvars` needs it.
     pub templar: OnceLock<Templar>,
+    /// The inventory's files of variables, for hosts and groups that come to be while running.
+    pub roster: Option<Roster>,
     /// Hosts that only `delegate_to` or `add_host` named.
     pub added: RwLock<IndexMap<String, Arc<HostVars>>>,
-    /// Groups that `add_host` and `group_by` made or extended.
-    pub added_groups: RwLock<IndexMap<String, Vec<String>>>,
+    /// What `add_host` and `group_by` did.
+    pub growth: RwLock<Grown>,
+}
+
+/// What a run has added to the inventory: see [`World::add_host`] and [`World::add_to_group`].
+#[derive(Debug, Default)]
+pub struct Grown {
+    growth: Growth,
+    /// The variables that `add_host` gave.
+    vars: IndexMap<String, Arc<Vars>>,
+    /// Every group as it is now, once something was added.
+    groups: Option<Arc<Groups>>,
 }
 
 impl World {
+    /// A world of the hosts and groups of an inventory.
+    pub fn of(roster: Roster, extra: Arc<Vars>, options: RunOptions) -> Result<Self> {
+        let Described { standings, groups } = roster.initial()?;
+        let host =
+            |(name, standing): (String, Standing)| (name.clone(), Arc::new(HostVars::standing_at(name, standing)));
+        let hosts = standings.into_iter().map(host).collect();
+        Ok(Self { hosts, groups, extra, options, roster: Some(roster), ..Self::default() })
+    }
+
     /// The variables of a host. One that is not in the inventory gets a place with none.
     pub fn host(&self, name: &str) -> Arc<HostVars> {
         if let Some(host) = self.hosts.get(name) {
@@ -78,35 +107,107 @@ impl World {
         self.hosts.values().chain(added.values()).filter(|host| host.take_facts_wanted()).cloned().collect()
     }
 
+    /// What `add_host` and `group_by` have added to the inventory so far.
+    pub fn growth(&self) -> Growth {
+        self.growth.read().unwrap_or_else(PoisonError::into_inner).growth.clone()
+    }
+
     /// Every group with its hosts, those that a run added included.
-    pub fn all_groups(&self) -> IndexMap<String, Vec<String>> {
+    pub fn all_groups(&self) -> Arc<Groups> {
+        let grown = self.growth.read().unwrap_or_else(PoisonError::into_inner);
+        grown.groups.clone().unwrap_or_else(|| Arc::new(self.groups.clone()))
+    }
+
+    /// `add_host`: makes sure that the host is there, sets variables of it and puts it into groups. Returns whether anything
+    /// is new.
+    pub fn add_host(&self, name: &str, groups: &[String], vars: Vars) -> Result<bool> {
+        let known = self.all_groups();
+        let is_member = |group: &str| known.get(group).is_some_and(|hosts| hosts.iter().any(|host| host == name));
+        let mut changed = !is_member("all") || groups.iter().any(|group| !is_member(group));
+        let mut grown = self.growth.write().unwrap_or_else(PoisonError::into_inner);
+        let own = Arc::make_mut(grown.vars.entry(name.to_owned()).or_default());
+        for (key, value) in vars {
+            changed |= !own.get(&key).is_some_and(|before| same(before, &value));
+            own.insert(key, value);
+        }
+        if changed {
+            grown.growth.join("all", name);
+            for group in groups {
+                grown.growth.join(group, name);
+            }
+            self.host(name);
+            self.settle(&mut grown, &[name])?;
+        }
+        Ok(changed)
+    }
+
+    /// `group_by`: puts a host into a group, and the group into its parents. Returns whether anything is new.
+    pub fn add_to_group(&self, host: &str, group: &str, parents: &[String]) -> Result<bool> {
+        let known = self.all_groups();
+        let members = known.get(group).map(Vec::as_slice).unwrap_or_default();
+        let mut grown = self.growth.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = !members.iter().any(|name| name == host);
+        grown.growth.join(group, host);
+        for parent in parents.iter().filter(|parent| *parent != "all") {
+            changed |= grown.growth.nest(parent, group);
+        }
+        if changed {
+            let mut hosts: Vec<&str> = members.iter().map(String::as_str).filter(|name| *name != host).collect();
+            hosts.push(host);
+            self.settle(&mut grown, &hosts)?;
+        }
+        Ok(changed)
+    }
+
+    /// Brings groups and the variables of these hosts to what they are now.
+    fn settle(&self, grown: &mut Grown, hosts: &[&str]) -> Result<()> {
+        let own = |name: &str| grown.vars.get(name).cloned();
+        let described = match &self.roster {
+            Some(roster) => roster.grown(&grown.growth, hosts, own)?,
+            None => self.without_files(&grown.growth, hosts, own),
+        };
+        for (name, standing) in described.standings {
+            self.host(&name).stand(standing);
+        }
+        grown.groups = Some(Arc::new(described.groups));
+        Ok(())
+    }
+
+    /// The same without an inventory behind it: groups have no files then.
+    fn without_files(&self, growth: &Growth, hosts: &[&str], own: impl Fn(&str) -> Option<Arc<Vars>>) -> Described {
         let mut groups = self.groups.clone();
-        for (name, hosts) in self.added_groups.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            let group = groups.entry(name.clone()).or_default();
-            group.extend(hosts.iter().filter(|host| !group.contains(host)).cloned().collect::<Vec<_>>());
-            let all = groups.entry("all".to_owned()).or_default();
-            all.extend(hosts.iter().filter(|host| !all.contains(host)).cloned().collect::<Vec<_>>());
+        let mut join = |group: &str, host: &str| {
+            let members = groups.entry(group.to_owned()).or_default();
+            if !members.iter().any(|member| member == host) {
+                members.push(host.to_owned());
+            }
+        };
+        for (group, members) in &growth.members {
+            for host in members {
+                join("all", host);
+                join(group, host);
+                for (parent, _) in growth.nested.iter().filter(|(_, child)| child == group) {
+                    join(parent, host);
+                }
+            }
         }
-        groups
+        let standing = |name: &str| {
+            let inventory = self.hosts.get(name).map(|host| host.inventory().to_vec()).unwrap_or_default();
+            let of =
+                groups.iter().filter(|(group, members)| *group != "all" && members.iter().any(|host| host == name));
+            let mut names: Vec<String> = of.map(|(group, _)| group.clone()).collect();
+            names.sort();
+            Standing::new(names, own(name).into_iter().chain(inventory).collect())
+        };
+        let standings = hosts.iter().map(|name| ((*name).to_owned(), standing(name))).collect();
+        Described { standings, groups }
     }
+}
 
-    /// Puts a host into a group.
-    pub fn join(&self, group: &str, host: &str) {
-        let mut groups = self.added_groups.write().unwrap_or_else(PoisonError::into_inner);
-        let hosts = groups.entry(group.to_owned()).or_default();
-        if !hosts.iter().any(|name| name == host) {
-            hosts.push(host.to_owned());
-        }
-    }
-
-    /// The groups of a host, sorted, without `all`.
-    pub fn groups_of(&self, host: &HostVars) -> Vec<String> {
-        let added = self.added_groups.read().unwrap_or_else(PoisonError::into_inner);
-        let mut groups = host.groups.clone();
-        groups.extend(added.iter().filter(|(_, hosts)| hosts.contains(&host.name)).map(|(name, _)| name.clone()));
-        groups.retain(|group| group != "all");
-        groups.sort();
-        groups.dedup();
-        groups
+/// Whether two variables have the same value. Those that are yet to be templated count as different.
+fn same(before: &Raw, now: &Raw) -> bool {
+    match (before, now) {
+        (Raw::Value(before), Raw::Value(now)) => before == now,
+        _ => false,
     }
 }

@@ -14,6 +14,7 @@ use mms::diagnostic::{Source, Span};
 use mms::engine::{Connector, Engine, Hosts, Parts, Secrets, TargetDefaults};
 use mms::error::{Error, Result};
 use mms::event::{Event, Sink, Status, Summary};
+use mms::inventory::Growth;
 use mms::playbook::{Files, Loader, TagFilter, Vars};
 use mms::secret::Redactor;
 use mms::template::{Scope, Services, Templar};
@@ -263,10 +264,10 @@ struct Names {
 }
 
 impl Hosts for Names {
-    fn select(&self, pattern: &str, added: &IndexMap<String, Vec<String>>) -> Result<Vec<String>> {
+    fn select(&self, pattern: &str, growth: &Growth) -> Result<Vec<String>> {
         let mut found: Vec<String> = vec![];
         for term in pattern.split(',') {
-            match self.groups.get(term).or_else(|| added.get(term)) {
+            match self.groups.get(term).or_else(|| growth.members.get(term)) {
                 Some(hosts) => found.extend(hosts.iter().cloned()),
                 None if term == "all" => found.extend(self.hosts.iter().cloned()),
                 None if term == "localhost" => found.push(term.to_owned()),

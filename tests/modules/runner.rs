@@ -27,7 +27,7 @@ impl Workstation for Folder {
         std::fs::read(path).map_err(|error| Failure::new(error.to_string()))
     }
 
-    fn render_file(&self, path: &Path, _options: &FileOptions) -> Result<Value, Failure> {
+    fn render_file(&self, path: &Path, _: &str, _: &str, _: &FileOptions) -> Result<Value, Failure> {
         Ok(String::from_utf8(self.read_file(path, false)?).unwrap().into())
     }
 

@@ -180,7 +180,7 @@ impl Workstation for Run<'_> {
         Err(Failure::new(format!("no file {}", path.display())))
     }
 
-    fn render_file(&self, path: &Path, _: &FileOptions) -> Result<Value, Failure> {
+    fn render_file(&self, path: &Path, _: &str, _: &str, _: &FileOptions) -> Result<Value, Failure> {
         Err(Failure::new(format!("no file {}", path.display())))
     }
 

@@ -31,7 +31,7 @@ impl Workstation for Desk {
         std::fs::read(path).map_err(|error| Failure::new(error.to_string()))
     }
 
-    fn render_file(&self, _path: &Path, _options: &FileOptions) -> Result<Value, Failure> {
+    fn render_file(&self, _path: &Path, _: &str, _: &str, _: &FileOptions) -> Result<Value, Failure> {
         Err(Failure::new("no templates here"))
     }
 

@@ -64,7 +64,7 @@ impl StateModule for Template {
             comment: pair("comment"),
             newline: args.text("newline_sequence").replace("\\n", "\n").replace("\\r", "\r"),
         };
-        let rendered = cx.workstation.render_file(&local, &options)?;
+        let rendered = cx.workstation.render_file(&local, args.text("src"), args.text("dest"), &options)?;
         if let Some(why) = unknown_why(&rendered) {
             return Ok(Next::Unknown(why));
         }

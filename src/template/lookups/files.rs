@@ -6,8 +6,8 @@ use std::process::Command;
 use super::Lookup;
 use crate::error::Error;
 use crate::template::FileOptions;
-use crate::template::filters;
 use crate::template::marker::{Eval, Stop, is_undefined};
+use crate::template::{about, filters};
 use crate::template::{file as template_file, password as random, py};
 use crate::value::Value;
 
@@ -66,8 +66,13 @@ pub fn template(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
     }
     let mut out = vec![];
     for name in lookup.texts()? {
-        let source = template_file::read(&lookup.find("templates", &name)?)?;
-        out.push(template_file::render(lookup.call.context, &source, &options)?);
+        let path = lookup.find("templates", &name)?;
+        let source = template_file::read(&path)?;
+        let scope = about::scope(&lookup.call.context.scope, &name, &path, None);
+        let context = lookup.call.context.within(&scope);
+        let rendered = template_file::render(&context, &source, &options);
+        context.clear();
+        out.push(rendered?);
     }
     Ok(out)
 }
