@@ -64,7 +64,7 @@ pub trait Services: Send + Sync + Debug {
 /// The scope in which a template file is rendered: it knows of itself (`template_path`, `ansible_managed` …). `given` is the file
 /// as the task names it, `full` where it was found, and `dest` what it is rendered to.
 pub fn about(under: &Arc<dyn Scope>, given: &str, full: &std::path::Path, dest: Option<&str>) -> Arc<dyn Scope> {
-    about::scope(under, given, full, dest)
+    about::scope(under, given, full, dest, indexmap::IndexMap::new())
 }
 
 /// How a template file is read: the options of the `template` module and lookup.
@@ -230,8 +230,13 @@ impl Templar {
         if !expression && !is_template(text) {
             return vec![];
         }
-        let unit = if expression { self.engine.expression(text) } else { self.engine.unit(&text.into()) };
-        unit.map_or_else(|_| vec![], |unit| check::references(&unit))
+        self.unit(text, expression).map_or_else(|_| vec![], |unit| check::references(&unit))
+    }
+
+    /// What a text means. Expressions may be written as whole templates: see [`Templar::expression`].
+    fn unit(&self, text: &str, expression: bool) -> std::result::Result<Arc<ast::Unit>, parse::SyntaxError> {
+        let whole = text.trim_start().starts_with("{{");
+        if expression && !whole { self.engine.expression(text) } else { self.engine.unit(&text.into()) }
     }
 
     /// What is wrong with a text (`expression` true) or template string that stands at `span`, as far as that can be
@@ -240,8 +245,7 @@ impl Templar {
         if !expression && !is_template(text) {
             return vec![];
         }
-        let unit = if expression { self.engine.expression(text) } else { self.engine.unit(&text.into()) };
-        match unit {
+        match self.unit(text, expression) {
             Ok(unit) => check::unknown_names(&unit, span),
             Err(error) => {
                 let at = error.at.clone().map_or_else(|| span.clone(), |range| place::inside(span, text, &range));

@@ -131,10 +131,12 @@ impl Engine {
 
     fn group_by(&self, site: &Site, args: &Args) -> Result<Done, Trouble> {
         let name = args.text("key").replace(' ', "-");
-        let parents: Vec<String> = args.strings("parents").iter().map(|name| name.replace(' ', "-")).collect();
+        let mut parents: Vec<String> = args.strings("parents").iter().map(|name| name.replace(' ', "-")).collect();
+        if parents.is_empty() {
+            parents.push("all".to_owned());
+        }
         let added = self.parts.world.add_to_group(site.owner.name(), &name, &parents);
         let status = if added.map_err(|error| failure_of(&error))? { Status::Changed } else { Status::Ok };
-        let parents = if parents.is_empty() { vec!["all".to_owned()] } else { parents };
         Ok(Done::new(
             status,
             Fields::from_iter([

@@ -24,14 +24,22 @@ const NAMES: [&str; 7] = [
 /// A scope in which a template file knows of itself.
 #[derive(Debug)]
 struct About {
-    own: IndexMap<&'static str, Value>,
+    own: IndexMap<String, Value>,
     under: Arc<dyn Scope>,
 }
 
 /// The scope in which a template file is rendered. `given` is the file as the task or lookup names it, `full` where it was found,
-/// and `dest` what it is rendered to, if that is a file.
-pub fn scope(under: &Arc<dyn Scope>, given: &str, full: &Path, dest: Option<&str>) -> Arc<dyn Scope> {
-    let own = NAMES.map(|name| (name, value(name, given, full, dest))).into_iter().collect();
+/// and `dest` what it is rendered to, if that is a file. `more` are variables for this template alone, above all others.
+pub fn scope(
+    under: &Arc<dyn Scope>,
+    given: &str,
+    full: &Path,
+    dest: Option<&str>,
+    more: IndexMap<String, Value>,
+) -> Arc<dyn Scope> {
+    let mut own: IndexMap<String, Value> =
+        NAMES.map(|name| (name.to_owned(), value(name, given, full, dest))).into_iter().collect();
+    own.extend(more);
     Arc::new(About { own, under: Arc::clone(under) })
 }
 
@@ -46,7 +54,8 @@ impl Scope for About {
 
     fn names(&self) -> Vec<String> {
         let mut names = self.under.names();
-        names.extend(NAMES.iter().chain(&["ansible_managed"]).map(|name| (*name).to_owned()));
+        names.extend(self.own.keys().cloned());
+        names.push("ansible_managed".to_owned());
         names.sort();
         names.dedup();
         names

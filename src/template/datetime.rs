@@ -151,6 +151,12 @@ pub fn span_method(value: &Value, name: &str) -> Option<Value> {
     (name == "total_seconds").then(|| Value::from(span.micros as f64 / 1e6))
 }
 
+/// What Python calls the type of a moment, or of a difference between two.
+pub fn type_name(value: &Value) -> Option<&'static str> {
+    let moment = value.downcast_object_ref::<Moment>().map(|_| "datetime");
+    moment.or_else(|| value.downcast_object_ref::<Span>().map(|_| "timedelta"))
+}
+
 /// `a - b` of two moments.
 pub fn difference(left: &Value, right: &Value) -> Option<Value> {
     let (left, right) = (left.downcast_object_ref::<Moment>()?, right.downcast_object_ref::<Moment>()?);

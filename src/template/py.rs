@@ -81,7 +81,7 @@ pub fn type_name(value: &Value) -> &'static str {
         ValueKind::Iterable => "generator",
         ValueKind::Map => "dict",
         ValueKind::Undefined => "Undefined",
-        _ => "object",
+        _ => super::datetime::type_name(value).unwrap_or("object"),
     }
 }
 

@@ -72,7 +72,9 @@ pub fn get(
                 .map(|(name, hosts)| (name.as_str(), hosts.iter().map(String::as_str).collect::<Value>())),
         ),
         "hostvars" => {
-            let (world, play) = (Arc::downgrade(world), Arc::clone(play));
+            // Hosts seen from outside have nothing of the play: neither its variables nor those of its roles.
+            let play = PlayVars { dir: play.dir.clone(), gather: play.gather, ..PlayVars::default() };
+            let (world, play) = (Arc::downgrade(world), Arc::new(play));
             Value::from_object(AllHosts { world, play, speculative: scope.is_speculative() })
         }
         "omit" => omit(),

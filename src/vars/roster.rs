@@ -67,6 +67,12 @@ impl Roster {
         self.describe(&self.inventory.extended(growth)?, hosts, own)
     }
 
+    /// Whether a group is directly in another one.
+    pub(super) fn is_child(&self, growth: &Growth, parent: &str, child: &str) -> Result<bool> {
+        let extended = self.inventory.extended(growth)?;
+        Ok(extended.group(parent).is_some_and(|group| group.children.contains(child)))
+    }
+
     fn describe(
         &self,
         inventory: &Inventory,

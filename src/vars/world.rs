@@ -148,8 +148,12 @@ impl World {
         let mut grown = self.growth.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = !members.iter().any(|name| name == host);
         grown.growth.join(group, host);
-        for parent in parents.iter().filter(|parent| *parent != "all") {
-            changed |= grown.growth.nest(parent, group);
+        for parent in parents {
+            let nested = match &self.roster {
+                Some(roster) => roster.is_child(&grown.growth, parent, group)?,
+                None => false,
+            };
+            changed |= !nested && grown.growth.nest(parent, group);
         }
         if changed {
             let mut hosts: Vec<&str> = members.iter().map(String::as_str).filter(|name| *name != host).collect();

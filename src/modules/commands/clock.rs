@@ -12,18 +12,20 @@ use crate::value::{Fields, Value};
 /// Shell text that keeps the time in `mms_start`.
 pub(in crate::modules) const START: &str = "mms_start=$(date '+%Y-%m-%d %H:%M:%S.%N')\n";
 
-/// Shell text that writes the trailer: both times, or why the command could not be started.
+/// Shell text that writes the trailer: both times. `mms_signal` is `-` when a signal ended the command.
 pub(in crate::modules) const STOP: &str =
-    "printf '\\036%s\\036%s' \"$mms_start\" \"$(date '+%Y-%m-%d %H:%M:%S.%N')\" >&2\n";
+    "printf '\\036%s\\036%s' \"${mms_signal-}$mms_start\" \"$(date '+%Y-%m-%d %H:%M:%S.%N')\" >&2\n";
 
 /// The trailer of a stderr.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::modules) struct Trailer {
     /// How much of stderr is the command's own.
     pub length: usize,
-    /// The first field.
+    /// Whether a signal ended the command.
+    pub signalled: bool,
+    /// The first field: when it started, or why it could not be started.
     pub first: String,
-    /// The second field.
+    /// The second field: when it ended.
     pub second: String,
 }
 
@@ -34,7 +36,9 @@ pub(in crate::modules) fn trailer(stderr: &[u8]) -> Option<Trailer> {
     let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let first = text(stderr.get(length + 1..last))?;
     let second = text(stderr.get(last + 1..))?;
-    (first.len() < 64 && second.len() < 64).then_some(Trailer { length, first, second })
+    let signalled = first.starts_with('-');
+    let first = first.trim_start_matches('-').to_owned();
+    (first.len() < 64 && second.len() < 64).then_some(Trailer { length, signalled, first, second })
 }
 
 /// Sets `start`, `end` and `delta` as Python writes them; null where the target's clock could not be read.

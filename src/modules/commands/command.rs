@@ -27,7 +27,7 @@ const STRIP_EMPTY_ENDS: Opt = Opt::new(
 )
 .default(Default::Bool(true));
 
-const DIFFERS: &str = "A command that a signal ends has the return code 128+n, not -n.";
+const DIFFERS: &str = "A command that SIGINT or SIGPIPE ends has the return code 128+n, not -n.";
 
 /// The arguments of `command`.
 pub static COMMAND: Spec = Spec {
@@ -140,6 +140,10 @@ enum Line {
 
 impl Line {
     fn read(args: &Args, shell: bool) -> Result<Self, Failure> {
+        if shell && args.text("cmd").is_empty() {
+            // Ansible does not tell its two modules apart here.
+            return Err(Failure::new("one of the following is required: _raw_params, cmd, argv"));
+        }
         if shell {
             let shell = args.str("executable").unwrap_or("/bin/sh").to_owned();
             return Ok(Self::Text { text: args.text("cmd").to_owned(), shell });
@@ -149,7 +153,15 @@ impl Line {
             None => args.strings("argv"),
         };
         if words.is_empty() {
-            return Err(Failure::new("no command given").field("rc", 256));
+            let mut failure = Failure::new("no command given").field("rc", 257);
+            if args.str("cmd").is_some() {
+                failure.fields.insert("cmd".into(), ().into());
+            } else {
+                failure.fields.insert("cmd".into(), "".into());
+                output::set_text(&mut failure.fields, "stdout", "");
+                output::set_text(&mut failure.fields, "stderr", "");
+            }
+            return Err(failure);
         }
         Ok(Self::Words { words, expand: args.bool("expand_argument_vars") })
     }
@@ -226,11 +238,24 @@ fn script(args: &Args, line: &Line) -> String {
     };
     script.push_str(FIND_PROGRAM);
     script.push_str(clock::START);
-    script.push_str(&format!("{run}\nmms_rc=$?\n"));
+    // The shell's words on how the program ended come on the pipe, and nothing of the program does.
+    script
+        .push_str(&format!("{{ {{ {WORDS_OF_SHELL}{run} 1>&4 2>&3 3>&- 4>&-; echo \"mms $?\"; }} 2>&1 | {{\n{LISTEN}"));
     script.push_str(clock::STOP);
-    script.push_str("exit \"$mms_rc\"\n");
+    script.push_str("exit \"$mms_rc\"; }; } 3>&2 4>&1\n");
     script
 }
+
+/// bash is silent about signals in POSIX mode; other shells do not know the word.
+const WORDS_OF_SHELL: &str = "case $BASH_VERSION in ?*) (set +o posix) 2>/dev/null && set +o posix ;; esac\n";
+
+/// Takes from the pipe how the program ended. A shell says `Killed` and the like about a program that a signal ended, and
+/// nothing about one that ended by itself with the same code.
+const LISTEN: &str = r#"mms_rc=1; mms_signal=
+while IFS= read -r mms_line; do
+    case $mms_line in "mms "*) mms_rc=${mms_line#mms } ;; ?*) mms_signal=- ;; esac
+done
+"#;
 
 /// Ends the script with the error number that `execve` would give when `$1` names no program. A shell says 127 or 126, which a
 /// program may say as well.
@@ -273,7 +298,9 @@ fn result_of(args: &Args, mut fields: Fields, mut answer: Answer) -> Result<Fiel
             _ => {}
         }
     }
-    fields.insert("rc".into(), answer.rc.into());
+    // 128+n is how a shell says -n.
+    let killed = answer.rc > 128 && trailer.as_ref().is_some_and(|trailer| trailer.signalled);
+    fields.insert("rc".into(), if killed { 128 - answer.rc } else { answer.rc }.into());
     clock::set_times(&mut fields, trailer.as_ref());
     output::set_output(&mut fields, &answer, args.opt_bool("strip_empty_ends").unwrap_or(true));
     fields.insert("changed".into(), true.into());

@@ -146,7 +146,9 @@ pub(super) fn local_file(cx: &Context<'_>, args: &Args, local: &Path, decrypt: b
 fn remote_file(cx: &Context<'_>, args: &Args, src: &str, seen: &[Answer]) -> Result<Next, Failure> {
     let name = Some(path::basename(src)).filter(|name| !name.is_empty());
     let Some(first) = seen.first() else {
-        let mut asks = vec![Ask::new(src).sha1()];
+        let mut from = Ask::new(src).sha1();
+        from.extra = "[ ! -f \"$p\" ] || printf 'x.md5=%s\\0' \"$(md5sum <\"$p\" 2>/dev/null)\"\n".to_owned();
+        let mut asks = vec![from];
         asks.extend(put::asks(args, name));
         return Ok(Next::Probe(stat::probe(&asks)));
     };

@@ -62,7 +62,8 @@ impl StateModule for Find {
         let Some(listing) = seen.first() else {
             return Ok(Next::Probe(list(args)));
         };
-        let (now, entries, skipped, examined) = read(listing)?;
+        let depth = args.int("depth").filter(|depth| *depth > 0 && args.bool("recurse"));
+        let (now, entries, skipped, examined) = read(listing, depth)?;
         let mut found: Vec<_> = entries.into_iter().filter(|entry| filter.accepts(now, &entry.0, &entry.1)).collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
         found.dedup_by(|a, b| a.0 == b.0);
@@ -131,12 +132,13 @@ fn list(args: &Args) -> Probe {
     let follow = if args.bool("follow") { "-L " } else { "" };
     let depth = match (args.bool("recurse"), args.int("depth")) {
         (false, _) => " -maxdepth 1".to_owned(),
-        (true, Some(depth)) if depth > 0 => format!(" -maxdepth {depth}"),
+        // Ansible counts what is one level deeper as examined.
+        (true, Some(depth)) if depth > 0 => format!(" -maxdepth {}", depth.saturating_add(1)),
         (true, _) => String::new(),
     };
     for at in args.strings("paths") {
         script.push_str(&format!(
-            "p={}\nif [ -d \"$p\" ]; then find {follow}\"${{p%/}}/\"{depth} -mindepth 1 -exec stat -c \"$f\n%n\n//\" -- {{}} + 2>/dev/null\n\
+            "p={}\nif [ -d \"$p\" ]; then printf '=%s\\n//\\n' \"${{p%/}}\"; find {follow}\"${{p%/}}/\"{depth} -mindepth 1 -exec stat -c \"$f\n%n\n//\" -- {{}} + 2>/dev/null\n\
              else printf '!%s\\n//\\n' \"$p\"; fi\n",
             path::word(&at)
         ));
@@ -147,23 +149,33 @@ fn list(args: &Args) -> Probe {
 
 type Listed = (f64, Vec<(String, Stat)>, Fields, usize);
 
-fn read(listing: &Answer) -> Result<Listed, Failure> {
+/// What the directories hold, as deep as was asked for.
+fn read(listing: &Answer, depth: Option<i64>) -> Result<Listed, Failure> {
     let bad = || Failure::of_answer("cannot list the paths", listing);
     let all = text::decode(&listing.stdout);
     let (now, records) = all.split_once('\n').ok_or_else(bad)?;
     let now = now.parse().map_err(|_| bad())?;
-    let (mut entries, mut skipped) = (vec![], Fields::new());
+    let (mut entries, mut skipped, mut examined) = (vec![], Fields::new(), 0);
+    let mut root = String::new();
     for record in records.split_terminator("\n//\n") {
         if let Some(path) = record.strip_prefix('!') {
             skipped.insert(path.to_owned(), format!("'{path}' is not a directory").into());
             continue;
         }
+        if let Some(path) = record.strip_prefix('=') {
+            path.clone_into(&mut root);
+            continue;
+        }
+        examined += 1;
         // Six lines of `stat`, one for the context, then the name.
         let name = record.splitn(8, '\n').nth(7).ok_or_else(bad)?;
         let stat = Stat::parse(record).ok_or_else(bad)?;
+        let below = name.strip_prefix(root.as_str()).unwrap_or(name).matches('/').count();
+        if depth.is_some_and(|depth| i64::try_from(below).unwrap_or(i64::MAX) > depth) {
+            continue;
+        }
         entries.push((name.replace("//", "/"), stat));
     }
-    let examined = entries.len();
     Ok((now, entries, skipped, examined))
 }
 

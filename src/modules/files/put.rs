@@ -170,12 +170,15 @@ impl Put {
         Ok(Next::Change(change))
     }
 
-    /// The MD5 that Ansible reports for what it has written; not known of a file on the target.
+    /// The MD5 that Ansible reports for what it has written.
     pub fn md5(&self) -> Result<Option<String>, Failure> {
         Ok(match &self.content {
             Content::Bytes(bytes) => Some(text::hex(&md5::Md5::digest(bytes))),
             Content::Local(path) => Some(digest_of_local::<md5::Md5>(path)?),
-            Content::Remote(_) => None,
+            Content::Remote(from) => {
+                let said = from.extra.get("md5").and_then(Value::as_str).unwrap_or_default();
+                said.split(' ').next().filter(|sum| !sum.is_empty()).map(str::to_owned)
+            }
         })
     }
 

@@ -55,20 +55,21 @@ pub fn template(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
             *marker = py::text(&value)?;
         }
     }
-    let extra = lookup.call.named("template_vars");
+    let mut more = indexmap::IndexMap::new();
+    if let Some(vars) = lookup.call.named("template_vars").filter(|vars| !vars.is_none()) {
+        let pairs = py::pairs(&vars)
+            .ok_or_else(|| Stop::error(format!("`template_vars` must be a mapping, not {}", py::described(&vars))))?;
+        for (name, value) in pairs {
+            more.insert(py::text(&name)?, value);
+        }
+    }
     lookup.call.named("convert_data");
     lookup.call.named("jinja2_native");
-    if extra.is_some_and(|extra| extra.is_true()) {
-        return Err(Stop::hint(
-            "the lookup `template` has no `template_vars`",
-            "set the variables with `vars:` on the task",
-        ));
-    }
     let mut out = vec![];
     for name in lookup.texts()? {
         let path = lookup.find("templates", &name)?;
         let source = template_file::read(&path)?;
-        let scope = about::scope(&lookup.call.context.scope, &name, &path, None);
+        let scope = about::scope(&lookup.call.context.scope, &name, &path, None, more.clone());
         let context = lookup.call.context.within(&scope);
         let rendered = template_file::render(&context, &source, &options);
         context.clear();

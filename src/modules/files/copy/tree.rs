@@ -62,6 +62,10 @@ pub(super) fn plan(cx: &Context<'_>, args: &Args, local: &Path, seen: &[Answer])
                     work.script.push_str(&format!("mkdir -- {word} || exit 1\n"));
                     work.made += 1;
                 }
+                // Ansible looks after the directories below the one that is copied, not after that one, once it is there.
+                if stat.is_some() && *name == prefix {
+                    continue;
+                }
                 let plan = for_directories.plan(&asked, stat, New::directory(there.umask))?;
                 work.attributes(&plan, &word, stat.is_some());
             }
