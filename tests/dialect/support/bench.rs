@@ -47,6 +47,7 @@ pub fn compare(root: &Path, topic: &str, tally: &Tally) -> Result<(), String> {
         )
         .ok();
         let mut names: Names = vec![(work.display().to_string(), "{work}")];
+        names.extend(web.as_ref().map(|web| (web.url.clone(), "{web}")));
         let twin = usize::from(tool == Tool::Mms);
         if let (Some(twins), Some(flavour)) = (&twins, flavour(&text)) {
             let (name, address) = (twins.name(twin), &twins.addresses[twin]);
@@ -153,6 +154,9 @@ fn judge(
     tally.add(cases.len(), differing.len(), compared);
     if cases.is_empty() {
         lines.push("no task was run".to_owned());
+    }
+    if lines.is_empty() {
+        lines = exceptions.unused(topic);
     }
     if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
 }

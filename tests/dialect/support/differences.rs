@@ -1,5 +1,7 @@
 //! `differences.yml`: where mms and Ansible differ on purpose, and why.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -28,6 +30,9 @@ pub struct Exception {
     pub anywhere: bool,
     /// A line of the snapshot, instead of a field.
     pub state: Option<String>,
+    /// Whether both may happen to agree: else an exception of a playbook that nothing needs is a mistake.
+    #[serde(default)]
+    pub sometimes: bool,
     /// Why it is so.
     pub reason: String,
 }
@@ -61,22 +66,27 @@ pub struct Task<'a> {
 }
 
 /// All exceptions.
-#[derive(Debug, Clone)]
-pub struct Exceptions(Vec<Exception>);
+#[derive(Debug)]
+pub struct Exceptions {
+    all: Vec<Exception>,
+    /// Which were needed, by their place in the list.
+    used: RefCell<BTreeSet<usize>>,
+}
 
 impl Exceptions {
     /// Reads the file.
     pub fn read(root: &Path) -> Result<Self, String> {
         let path = root.join("differences.yml");
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        serde_yaml::from_str(&text).map(Self).map_err(|error| format!("{}: {error}", path.display()))
+        let all = serde_yaml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { all, used: RefCell::default() })
     }
 
     /// Whether a field of a result may differ.
     pub fn allow_field(&self, playbook: &str, task: &Task<'_>, field: &str) -> bool {
         // `results.3.stdout` is `stdout` of an item.
         let inner = field.strip_prefix("results.").and_then(|rest| rest.split_once('.')).map(|(_, inner)| inner);
-        self.0.iter().any(|exception| {
+        self.allow(|exception| {
             exception.covers(playbook, task, field)
                 || inner.is_some_and(|inner| exception.covers(playbook, task, inner))
         })
@@ -84,10 +94,29 @@ impl Exceptions {
 
     /// Whether a line of the snapshot may differ.
     pub fn allow_state(&self, playbook: &str, line: &str) -> bool {
-        self.0.iter().any(|exception| {
+        self.allow(|exception| {
             exception.state.as_deref().is_some_and(|pattern| matches(pattern, line))
                 && matches(&exception.playbook, playbook)
         })
+    }
+
+    fn allow(&self, covers: impl Fn(&Exception) -> bool) -> bool {
+        let found = self.all.iter().position(covers);
+        self.used.borrow_mut().extend(found);
+        found.is_some()
+    }
+
+    /// The exceptions of this playbook that nothing needed: what they excuse is no difference any more.
+    pub fn unused(&self, playbook: &str) -> Vec<String> {
+        let used = self.used.borrow();
+        let of_it = self.all.iter().enumerate().filter(|(_, exception)| exception.playbook == playbook);
+        of_it
+            .filter(|(index, exception)| !exception.sometimes && !used.contains(index))
+            .map(|(_, exception)| {
+                let what = exception.field.as_ref().or(exception.state.as_ref()).map_or("", String::as_str);
+                format!("nothing needs the exception for `{what}` of {:?}: take it out", exception.tasks)
+            })
+            .collect()
     }
 }
 
@@ -108,7 +137,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// Every exception says of what and why.
 pub fn check(root: &Path) -> Result<(), String> {
-    for exception in Exceptions::read(root)?.0 {
+    for exception in Exceptions::read(root)?.all {
         if exception.reason.trim().len() < 10 {
             return Err(format!("an exception needs a reason: {exception:?}"));
         }
