@@ -316,7 +316,8 @@ impl Engine {
             if attempt >= attempts || site.check {
                 // Ansible counts the retries here, not the attempts.
                 done.fields.insert("attempts".into(), Value::from(attempts - 1));
-                if done.status != Status::Failed {
+                // `failed_when` has the last word, as in Ansible.
+                if done.status != Status::Failed && !done.fields.contains_key("failed_when_result") {
                     done.status = Status::Failed;
                     done.fields.insert("failed".into(), Value::from(true));
                     done.hints.push("the condition of `until` was never true".to_owned());

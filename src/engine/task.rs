@@ -182,6 +182,10 @@ impl Engine {
             keys.filter_map(|key| Some((key.as_str()?.to_owned(), facts.get_item(&key).ok()?))).collect();
         match task.module.spec.name {
             "set_fact" => {
+                let cacheable = task.arguments.get("cacheable").map(|node| &node.kind);
+                if matches!(cacheable, Some(crate::yaml::Kind::Bool(true))) {
+                    host.vars.add_facts(facts.clone(), false);
+                }
                 for (name, value) in facts {
                     host.vars.set(&name, value);
                 }

@@ -151,6 +151,15 @@ pub fn span_method(value: &Value, name: &str) -> Option<Value> {
     (name == "total_seconds").then(|| Value::from(span.micros as f64 / 1e6))
 }
 
+/// Which of two moments is earlier, or which of two differences is shorter.
+pub fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+    if let (Some(left), Some(right)) = (left.downcast_object_ref::<Moment>(), right.downcast_object_ref::<Moment>()) {
+        return Some(left.at.cmp(&right.at));
+    }
+    let (left, right) = (left.downcast_object_ref::<Span>()?, right.downcast_object_ref::<Span>()?);
+    Some(left.micros.cmp(&right.micros))
+}
+
 /// What Python calls the type of a moment, or of a difference between two.
 pub fn type_name(value: &Value) -> Option<&'static str> {
     let moment = value.downcast_object_ref::<Moment>().map(|_| "datetime");

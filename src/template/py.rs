@@ -291,6 +291,9 @@ pub fn compare(left: &Value, right: &Value) -> Eval<Ordering> {
         }
         return Ok(a.len().cmp(&b.len()));
     }
+    if let Some(order) = super::datetime::order(left, right) {
+        return Ok(order);
+    }
     let (a, b) = (type_name(left), type_name(right));
     if a == "object" && a == b {
         return Ok(left.cmp(right));

@@ -111,7 +111,9 @@ impl Put {
         let differs = replaces_link || state.sum.as_deref() != Some(&self.sum);
         if !differs {
             let state = if self.follow { state.followed() } else { state.clone() };
-            if !matches!(self.content, Content::Remote(_)) {
+            if matches!(self.content, Content::Remote(_)) {
+                fields.extend(self.md5()?.map(|sum| ("md5sum".to_owned(), sum.into())));
+            } else {
                 fields.insert("path".into(), state.path.as_str().into());
             }
             return unchanged(&state, &attrs, fields);
