@@ -88,6 +88,7 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
         prepare::directories(&remote, &mut jobs).await?;
         prepare::rehearse(&remote, &mut jobs).await?;
         prepare::images(&remote, &mut jobs, &seen, pull).await?;
+        prepare::namespaces(&remote, &mut jobs).await?;
         prepare::secrets(&remote, &mut jobs, &seen, &salt).await?;
         prepare::settings(&remote, &mut jobs).await?;
     }

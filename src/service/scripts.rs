@@ -107,6 +107,27 @@ pub(super) fn pull(images: &BTreeSet<String>) -> String {
     text
 }
 
+/// Makes the copy of each image that its user namespace needs, one after the other. `@mapped index` is the verdict on success,
+/// `index: text` what Podman said.
+pub(super) fn map_images(wanted: &[(String, String)]) -> String {
+    let mut text = format!(
+        r#"{PRELUDE}map() {{
+  if said=$(podman create --quiet --pull=never --network=none --userns="$2" "$3" true 2>&1); then
+    podman rm --force -- "${{said##*
+}}" >/dev/null 2>&1
+    printf '@mapped %s\n' "$1"
+  else
+    printf '%s\n' "$said" | sed "s/^/$1: /"
+  fi
+}}
+"#
+    );
+    for (index, (image, userns)) in wanted.iter().enumerate() {
+        text.push_str(&format!("map {index} {} {}\n", sh::quote(userns), sh::quote(image)));
+    }
+    text
+}
+
 /// Gives names back to image contents, so that the old units find the old images.
 pub(super) fn retag(images: &BTreeMap<String, String>) -> String {
     let mut text = PRELUDE.to_owned();
