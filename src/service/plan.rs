@@ -54,6 +54,8 @@ pub struct Plan {
     pub ini: BTreeSet<String>,
     /// Whether the service manager must read its units again.
     pub reload: bool,
+    /// Whether nothing is left of the service but mms's own note on it.
+    pub forget: bool,
     /// Before and after.
     pub diff: Vec<Diff>,
 }
@@ -68,6 +70,7 @@ impl Plan {
             && self.secrets.is_empty()
             && self.directories.is_empty()
             && self.ini.is_empty()
+            && !self.forget
     }
 
     /// The unit files this plan touches.
@@ -96,6 +99,9 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
     if aim == Aim::Absent {
         remove(&mut plan, wanted, seen);
         return Ok(plan);
+    }
+    if let Some(file) = service.ini.iter().find(|file| seen.unreadable.contains(&file.path)) {
+        return Err(unreadable(&file.path));
     }
     for directory in &service.directories {
         if let Some(reason) = directory_reason(directory, seen) {
@@ -139,6 +145,11 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
     Ok(plan)
 }
 
+/// Why a file of settings is not touched.
+pub(super) fn unreadable(path: &str) -> String {
+    format!("{path} is not a text file that its user can read, so changing it would lose what is in it")
+}
+
 fn diff(file: &str, before: &str, after: &str) -> Diff {
     let header = format!("~/{}/{file}", super::observe::UNITS);
     Diff { before_header: header.clone(), after_header: header, before: before.to_owned(), after: after.to_owned() }
@@ -157,6 +168,9 @@ fn container_reasons(name: &str, wanted: &Wanted, seen: &Observed, aim: Aim) -> 
         return vec!["the last deploy did not finish".to_owned()];
     }
     let activity = seen.services.get(&format!("{name}.service"));
+    if activity.is_some_and(|activity| activity.stale) {
+        return vec!["its unit was written anew since systemd read it".to_owned()];
+    }
     match activity.map_or("", |activity| activity.active.as_str()) {
         "active" => {}
         "failed" => return vec!["it failed".to_owned()],
@@ -207,8 +221,8 @@ fn settings(plan: &mut Plan, service: &Service, seen: &Observed) {
         plan.diff.push(Diff {
             before_header: file.path.clone(),
             after_header: file.path.clone(),
-            before: before.to_owned(),
-            after,
+            before: ini::managed(before, &file.sections),
+            after: ini::managed(&after, &file.sections),
         });
         let name = file.container.as_ref().or_else(|| service.containers.keys().next());
         if let Some(name) = name {
@@ -235,6 +249,10 @@ fn remove(plan: &mut Plan, wanted: &Wanted, seen: &Observed) {
         drop_unit(plan, &wanted.service.name, file, seen);
     }
     plan.reload = !plan.remove.is_empty();
+    if plan.remove.is_empty() && seen.states.contains_key(&wanted.service.name) {
+        plan.forget = true;
+        plan.reasons.push("its units are gone already; it is forgotten".to_owned());
+    }
 }
 
 fn drop_unit(plan: &mut Plan, service: &str, file: &str, seen: &Observed) {

@@ -145,9 +145,15 @@ pub(super) fn keep_salt(salt: &str) -> String {
     )
 }
 
-/// Makes a secret of what stands on stdin.
+/// Makes a secret of what stands on stdin. One of this name has this value already: the name is made of it.
 pub(super) fn make_secret(name: &str) -> String {
-    format!("{PRELUDE}podman secret create {} - >/dev/null\n", sh::quote(name))
+    let name = sh::quote(name);
+    format!("{PRELUDE}podman secret inspect {name} >/dev/null 2>&1 || podman secret create {name} - >/dev/null\n")
+}
+
+/// Removes secrets, as far as no container uses them.
+pub(super) fn remove_secrets(names: &BTreeSet<&String>) -> String {
+    format!("{PRELUDE}podman secret rm {} >/dev/null 2>&1\nexit 0\n", sh::join(names))
 }
 
 /// What a swap does.

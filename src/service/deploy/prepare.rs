@@ -265,13 +265,21 @@ async fn set_settings(remote: &Remote<'_>, job: &mut Job) -> Result<(), Failure>
     let ini = job.wanted.service.ini.iter();
     let files: Vec<_> = ini.filter(|file| job.plan.ini.contains(&file.path)).cloned().collect();
     let containers = settings_of(job);
+    job.stopped = true;
     let answer = remote.run(Frame::new(scripts::stop(&containers))).await?;
     // 5: systemd does not know the unit yet.
     if answer.rc != 0 && answer.rc != 5 {
         return Err(Failure::of_answer("cannot stop the service to change its settings", &answer));
     }
     let question = Question { files: files.iter().map(|file| file.path.clone()).collect(), ..Question::default() };
-    let seen = observe::parse(&remote.probe(observe::script(&question)).await?.stdout);
+    let answer = remote.probe(observe::script(&question)).await?;
+    if !answer.ok() {
+        return Err(Failure::of_answer("cannot read the settings", &answer));
+    }
+    let seen = observe::parse(&answer.stdout);
+    if let Some(path) = seen.unreadable.first() {
+        return Err(Failure::new(plan::unreadable(path)));
+    }
     for file in files {
         let before = seen.files.get(&file.path).map_or("", String::as_str);
         job.settings.push((file.path.clone(), before.to_owned()));
