@@ -7,6 +7,8 @@
 mod lab;
 #[path = "service_lab/machine.rs"]
 mod machine;
+#[path = "support/nodes.rs"]
+mod nodes;
 
 use lab::Machine;
 use machine::Run;

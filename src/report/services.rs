@@ -45,5 +45,5 @@ fn why(service: &Json, options: &Options) -> String {
     if phrases.is_empty() {
         return String::new();
     }
-    options.paint.text(Style::Dim, &phrases.join(", "))
+    options.paint.text(Style::Dim, &phrases.join("; "))
 }

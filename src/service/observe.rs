@@ -238,7 +238,7 @@ fn record(bytes: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
     let (length, name) = head.split_once(' ')?;
     let start = end + 1;
     let stop = start.checked_add(length.parse().ok()?)?;
-    Some((kind, name, bytes.get(start..stop)?, bytes.get(stop + 1..).unwrap_or_default()))
+    Some((kind, name, bytes.get(start..stop)?, bytes.get(stop..).and_then(|rest| rest.get(1..)).unwrap_or_default()))
 }
 
 fn owned(text: &str) -> Option<Owned> {
