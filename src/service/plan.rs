@@ -110,7 +110,8 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
         }
     }
     plan.secrets = wanted.secrets.keys().filter(|name| !seen.secrets.contains(*name)).cloned().collect();
-    for name in &plan.secrets {
+    // Without the user's service manager Podman was not asked for its secrets; those that are there are left alone.
+    for name in plan.secrets.iter().filter(|_| seen.bus) {
         let known = wanted.units.values().any(|text| text.contains(name.as_str()))
             && seen.units.values().any(|text| text.contains(name.as_str()));
         if known {

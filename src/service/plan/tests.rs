@@ -43,6 +43,7 @@ fn deployed(wanted: &Wanted) -> Observed {
     let containers = wanted.service.containers.keys();
     Observed {
         user_exists: true,
+        bus: true,
         uid: 1100,
         units: wanted.units.clone(),
         states: BTreeMap::from([(name.clone(), state)]),
@@ -234,4 +235,12 @@ fn a_service_whose_units_are_gone_can_be_forgotten() {
     assert!(!plan(&wanted, &seen, Aim::Absent).unwrap().is_empty());
     seen.states.clear();
     assert!(plan(&wanted, &seen, Aim::Absent).unwrap().is_empty());
+}
+
+#[test]
+fn what_could_not_be_asked_is_not_called_missing() {
+    let wanted = wanted(&app(), "s");
+    let stopped = Observed { bus: false, secrets: BTreeSet::new(), services: BTreeMap::new(), ..deployed(&wanted) };
+    assert_eq!(reasons(&wanted, &stopped), ["it is not running"]);
+    assert_eq!(reasons(&wanted, &Observed { bus: true, ..stopped }).len(), 2);
 }
