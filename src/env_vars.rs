@@ -47,5 +47,4 @@ env_vars! {
     BECOME_METHOD = "MMS_BECOME_METHOD" or "ANSIBLE_BECOME_METHOD", "How to become another user: `sudo`, `su` or `doas`.";
     IDENTITY = "MMS_AGE_IDENTITY", "Files with age or SSH identities that open the vault, separated by colons.";
     RECIPIENTS = "MMS_RECIPIENTS", "age or SSH public keys that the vault is encrypted for, separated by commas.";
-    VAULT_PASSWORD_FILE = "MMS_VAULT_PASSWORD_FILE" or "ANSIBLE_VAULT_PASSWORD_FILE", "The file with the password of files made by ansible-vault.";
 }

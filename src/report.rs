@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod json;
 mod mask;
+mod services;
 pub mod terminal;
 
 pub use json::JsonSink;

@@ -44,8 +44,6 @@ pub struct Settings {
     pub identities: Vec<PathBuf>,
     /// Public keys that the vault is encrypted for.
     pub recipients: Vec<String>,
-    /// The password of files made by ansible-vault.
-    pub vault_password_file: Option<PathBuf>,
 }
 
 /// When colours are used.
@@ -79,7 +77,6 @@ pub struct Given {
     pub become_method: Option<BecomeMethod>,
     pub identities: Option<Vec<PathBuf>>,
     pub recipients: Option<Vec<String>>,
-    pub vault_password_file: Option<PathBuf>,
 }
 
 impl Given {
@@ -101,7 +98,6 @@ impl Given {
             become_method: self.become_method.or(lower.become_method),
             identities: self.identities.or(lower.identities),
             recipients: self.recipients.or(lower.recipients),
-            vault_password_file: self.vault_password_file.or(lower.vault_password_file),
         }
     }
 }
@@ -127,7 +123,6 @@ impl Settings {
             become_method: given.become_method.unwrap_or_default(),
             identities: given.identities.unwrap_or_default(),
             recipients: given.recipients.unwrap_or_default(),
-            vault_password_file: given.vault_password_file,
         })
     }
 }

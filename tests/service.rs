@@ -2,6 +2,9 @@
 //! (`tests/service/errors`). Each file is a definition; `x-podman` is the target's Podman.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/nodes.rs"]
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,22 +13,8 @@ use mms::service::model::Service;
 use mms::service::quadlet::{self, Target};
 use mms::service::{load, schema, version::Version};
 use mms::value::from_json;
-use mms::yaml::{self, Kind, Node};
-use serde_json::{Value as Json, json};
-
-fn json_of(node: &Node) -> Json {
-    match &node.kind {
-        Kind::Null => Json::Null,
-        Kind::Bool(value) => json!(value),
-        Kind::Int(number) => json!(number),
-        Kind::Float(number) => json!(number),
-        Kind::Str(text) => json!(text.as_ref()),
-        Kind::List(items) => items.iter().map(json_of).collect(),
-        Kind::Map(map) => {
-            Json::Object(map.iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json_of(value))).collect())
-        }
-    }
-}
+use mms::yaml::{self, Node};
+use nodes::json_of;
 
 fn files(directory: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(directory)

@@ -7,6 +7,8 @@
 mod lab;
 #[path = "service_lab/machine.rs"]
 mod machine;
+#[path = "support/nodes.rs"]
+mod nodes;
 
 use lab::Machine;
 use machine::Run;
@@ -151,9 +153,17 @@ async fn what_is_not_well_is_rolled_back() {
     other["name"] = json!("other");
     other["volumes"] = json!(["/home/mms/config/other:/config"]);
     other["directories"] = json!([{"path": "/home/mms/config/other"}]);
+    other["secrets"] = json!({"other_token": {"variable": "vault_token", "env": "TOKEN"}});
     let told = run.deploy(other).await.unwrap_err();
     assert!(told.contains("taken away again"), "{told}");
     assert_eq!(status_of(&machine), well("radarr"));
+    let secrets = machine.as_user_ok("podman secret ls --format '{{.Name}}'");
+    assert!(secrets.starts_with("token-") && secrets.lines().count() == 1, "{secrets}");
+
+    // A value that nothing works with is not kept; the one that the old unit names is.
+    let failing = Run::new(&machine).variable("vault_token", "another-value");
+    assert!(failing.deploy(web("6.4.6", 7878)).await.unwrap_err().contains("rolled back"));
+    assert_eq!(machine.as_user_ok("podman secret ls --format '{{.Name}}'"), secrets);
 }
 
 #[tokio::test]

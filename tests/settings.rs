@@ -105,7 +105,6 @@ method = "doas"
 [vault]
 identities = "~/.config/mms/identity"
 recipients = ["age1x", "ssh-ed25519 y"]
-password_file = ".vault"
 "#;
 
 #[test]
@@ -121,7 +120,6 @@ fn the_manifest_is_read_with_paths_relative_to_the_root() {
     assert_eq!((settings.become_enabled, settings.become_method), (true, BecomeMethod::Doas));
     assert_eq!(settings.identities, [etcetera::home_dir().unwrap().join(".config/mms/identity")]);
     assert_eq!(settings.recipients, ["age1x", "ssh-ed25519 y"]);
-    assert_eq!(settings.vault_password_file, Some(root.join(".vault")));
 }
 
 #[test]
@@ -145,6 +143,17 @@ fn ansible_cfg_is_read_below_the_manifest() {
         resolve(&root, &[], Given::default()).unwrap_err().to_string(),
         "`forks` must be a number above zero (ansible.cfg:2:9)"
     );
+}
+
+#[test]
+fn passwords_of_ansible_vaults_are_not_passed_over_in_silence() {
+    let (_dir, root) = tree(&[("ansible.cfg", "[defaults]\nvault_password_file = ~/.vault\nstdout_callback = yaml\n")]);
+    let project = Project::at(&root);
+    Settings::resolve(Given::default(), &|_| None, &project).unwrap();
+    let warnings: Vec<String> = project.take_warnings().iter().map(|warning| render(warning, false)).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("`vault_password_file` has no effect"), "{warnings:?}");
+    assert!(warnings[0].contains("ansible.cfg:2:23"), "{warnings:?}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use super::{Global, Session, complete, services};
 use crate::error::{Exit, Result};
 use crate::playbook::Vars;
 use crate::ui::Ui;
-use crate::value::{Raw, Value};
 
 /// Bring every host into its state: base system, storage, firewall, Tailscale, Podman, services
 #[derive(Debug, Args)]
@@ -81,7 +80,8 @@ impl Plan {
         // A plan is read: what changes in files is its point.
         self.run.diff = true;
         if let Some(path) = &self.playbook {
-            let run = PlaybookRun { global, args: &self.run, check: true, own: Vars::new(), listing: None };
+            let run =
+                PlaybookRun { global, args: &self.run, check: true, own: Vars::new(), of_verb: false, listing: None };
             return run.run(std::slice::from_ref(path), ui).await;
         }
         if self.services.is_empty() {
@@ -94,12 +94,6 @@ impl Plan {
 
 /// Runs one of the project's own playbooks.
 async fn run_own(global: &Global, ui: &Ui, args: &RunArgs, name: &str, own: Vars, check: bool) -> Result<Exit> {
-    let session = Session::open(global, ui)?;
-    let path = session.project.playbooks().join(name);
-    let mut own = own;
-    own.insert(
-        "mms_services_dir".into(),
-        Raw::Value(Value::from(session.project.services().to_string_lossy().into_owned())),
-    );
-    PlaybookRun { global, args, check, own, listing: None }.run(&[path], ui).await
+    let path = Session::open(global, ui)?.project.playbooks().join(name);
+    PlaybookRun { global, args, check, own, of_verb: true, listing: None }.run(&[path], ui).await
 }

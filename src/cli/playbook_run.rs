@@ -67,6 +67,8 @@ pub struct PlaybookRun<'a> {
     pub check: bool,
     /// Variables that the verb itself sets.
     pub own: Vars,
+    /// Whether the verb itself names the playbook, not the user.
+    pub of_verb: bool,
     /// Listed instead of run.
     pub listing: Option<Listing>,
 }
@@ -192,7 +194,7 @@ impl PlaybookRun<'_> {
             ),
             _ => format!("the project has: {}", known.join(", ")),
         };
-        if self.own.contains_key("mms_services_dir") {
+        if self.of_verb {
             return Error::user(format!("there is no playbook `{name}`, which this verb runs"))
                 .hint("`mms run PLAYBOOK` runs another one")
                 .hint(hint);

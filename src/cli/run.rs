@@ -44,7 +44,7 @@ impl Run {
             (.., true) => Some(Listing::Tags),
             _ => None,
         };
-        let run = PlaybookRun { global, args: &self.run, check: self.check, own: Vars::new(), listing };
+        let run = PlaybookRun { global, args: &self.run, check: self.check, own: Vars::new(), of_verb: false, listing };
         run.run(&self.playbooks, ui).await
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::diff;
+use super::{diff, services};
 use crate::diagnostic::snippet;
 use crate::event::{Event, HostSummary, Report, Sink, Status, Summary, TaskLabel};
 use crate::ui::{Paint, Style, Ui};
@@ -59,7 +59,7 @@ fn host_column(host: &str, options: &Options) -> String {
 }
 
 /// The word for a status, as wide as the widest.
-fn word(status: Status, options: &Options) -> String {
+pub(super) fn word(status: Status, options: &Options) -> String {
     let (word, style) = match status {
         Status::Ok => ("ok", Style::Good),
         Status::Changed if options.check => ("change", Style::Changed),
@@ -98,10 +98,12 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     if let Some(item) = item {
         line.push_str(&format!(" [{}]", shortened(item)));
     }
-    if !report.summary.is_empty() {
+    let services = services::lines(task, report, options);
+    if !report.summary.is_empty() && services.is_none() {
         line.push_str(&options.paint.text(Style::Dim, &format!("  {}", summary(report))));
     }
     let mut lines = vec![line];
+    lines.extend(services.into_iter().flatten());
     match report.status {
         Status::Failed | Status::Ignored | Status::Rescued => {
             lines.extend(of_failure(task, report, options.paint));
@@ -191,7 +193,7 @@ fn shortened(item: &str) -> String {
 }
 
 /// The first line, cut to a number of characters.
-fn shortened_to(text: &str, width: usize) -> String {
+pub(super) fn shortened_to(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     if line.chars().count() <= width && !text.contains('\n') {
         return line.to_owned();

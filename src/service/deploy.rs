@@ -43,6 +43,8 @@ struct Job {
     failure: Option<String>,
     /// Whether its new units were put in place.
     swapped: bool,
+    /// Whether containers were stopped to change their INI files.
+    stopped: bool,
     /// INI files that were changed, with what was in them before.
     settings: Vec<(String, String)>,
     /// How its containers came up: name → seconds it was away, for those that ran before.
@@ -88,6 +90,7 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
         prepare::directories(&remote, &mut jobs).await?;
         prepare::rehearse(&remote, &mut jobs).await?;
         prepare::images(&remote, &mut jobs, &seen, pull).await?;
+        prepare::namespaces(&remote, &mut jobs).await?;
         prepare::secrets(&remote, &mut jobs, &seen, &salt).await?;
         prepare::settings(&remote, &mut jobs).await?;
     }
@@ -119,7 +122,15 @@ async fn observe(remote: &Remote<'_>, request: &Request<'_>) -> Result<Observed,
             .collect(),
     };
     match remote.probe(observe::script(&question)).await {
-        Ok(answer) if answer.ok() => Ok(observe::parse(&answer.stdout)),
+        Ok(answer) if answer.ok() => {
+            let seen = observe::parse(&answer.stdout);
+            // Without systemd's answer everything would look as if it did not run, and be started anew.
+            if seen.bus && seen.podman.is_some() && seen.services.is_empty() && !question.services.is_empty() {
+                return Err(Failure::new(format!("the service manager of `{}` does not answer", remote.user))
+                    .hint(format!("`systemctl --user --machine={}@ status` on the host says more", remote.user)));
+            }
+            Ok(seen)
+        }
         Ok(answer) => Err(Failure::of_answer(format!("cannot look at the services of `{}`", remote.user), &answer)),
         // A user that does not exist cannot be become; that is only wrong when it is not an earlier task's work.
         Err(failure) => match remote.user_exists().await {
@@ -165,7 +176,15 @@ fn jobs(request: &Request<'_>, seen: &Observed, salt: &str) -> Result<Vec<Job>, 
         let secrets = values.iter().map(|(secret, value)| (name(secret), value.clone())).collect();
         let wanted = Wanted { service: service.clone(), units, secrets };
         let plan = plan::plan(&wanted, seen, request.aim).map_err(wrong)?;
-        jobs.push(Job { wanted, plan, failure: None, swapped: false, settings: vec![], downtime: BTreeMap::new() });
+        jobs.push(Job {
+            wanted,
+            plan,
+            failure: None,
+            swapped: false,
+            stopped: false,
+            settings: vec![],
+            downtime: BTreeMap::new(),
+        });
     }
     Ok(jobs)
 }

@@ -43,6 +43,25 @@ pub fn set(text: &str, sections: &IndexMap<String, IndexMap<String, Text>>) -> S
     out
 }
 
+/// The lines of the options that are set, as they stand in the text: what a diff shows. The rest of the file is the
+/// application's own, and holds its keys and passwords.
+pub fn managed(text: &str, sections: &IndexMap<String, IndexMap<String, Text>>) -> String {
+    let mut out = String::new();
+    for (section, options) in sections {
+        let start = text.lines().position(|line| header(line) == Some(section.as_str()));
+        let Some(start) = start else { continue };
+        out.push_str(&format!("[{section}]\n"));
+        let body = text.lines().skip(start + 1).take_while(|line| !line.trim_start().starts_with('['));
+        let body: Vec<_> = body.filter_map(option).collect();
+        for name in options.keys() {
+            if let Some((_, value)) = body.iter().find(|(key, _)| key == name) {
+                out.push_str(&format!("{name} = {value}\n"));
+            }
+        }
+    }
+    out
+}
+
 fn header(line: &str) -> Option<&str> {
     let inner = line.trim().strip_prefix('[')?.strip_suffix(']')?;
     (!inner.starts_with('[')).then(|| inner.trim())
@@ -76,6 +95,15 @@ mod tests {
             "__version__ = 19\n[misc]\nport=8080\n; host = x\nhost = 0.0.0.0\nnew = 1\n\n[servers]\n[[news]]\nport = 563\n"
         );
         assert_eq!(set(&out, &settings("misc", &[("host", "0.0.0.0")])), out);
+    }
+
+    #[test]
+    fn shows_only_what_is_its_own() {
+        let text = "api_key = a\n[misc]\napi_key = b\nport=8080\nhost = ::\n[servers]\npassword = c\n";
+        let sections = settings("misc", &[("host", "0.0.0.0"), ("new", "1")]);
+        assert_eq!(managed(text, &sections), "[misc]\nhost = ::\n");
+        assert_eq!(managed(&set(text, &sections), &sections), "[misc]\nhost = 0.0.0.0\nnew = 1\n");
+        assert_eq!(managed("", &sections), "");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::deploy::{self, Request};
 use super::load;
-use super::model::Service;
+use super::model::{Command, Service};
 use super::plan::Aim;
 use super::tailscale;
 use crate::error::Error;
@@ -195,15 +195,27 @@ fn secrets(
 fn clear_text(cx: &Context<'_>, service: &Service) -> Result<(), Failure> {
     for (container, it) in &service.containers {
         let environment = it.environment.iter().map(|(name, value)| ("environment", name, value.0.as_str()));
-        let labels = it.labels.iter().map(|(name, value)| ("label", name, value.0.as_str()));
-        if let Some((what, name, _)) =
-            environment.chain(labels).find(|(_, _, value)| value.len() >= 8 && cx.workstation.is_secret(value))
-        {
+        let environment = environment.map(|(what, name, value)| (format!("{what} `{name}`"), value));
+        let labels = it.labels.iter().map(|(name, value)| (format!("label `{name}`"), value.0.as_str()));
+        let health = it.health.as_ref().map(|health| &health.cmd);
+        let commands = [("command", it.command.as_ref()), ("health command", health)];
+        let commands = commands.into_iter().flat_map(|(what, command)| {
+            let words = match command {
+                Some(Command::Shell(text)) => std::slice::from_ref(text),
+                Some(Command::Words(words)) => words,
+                None => &[],
+            };
+            words.iter().map(move |word| (what.to_owned(), word.as_str()))
+        });
+        let arguments = it.podman_args.0.iter().map(|word| ("`podman_args`".to_owned(), word.as_str()));
+        let entrypoint = it.entrypoint.iter().map(|text| ("entrypoint".to_owned(), text.as_str()));
+        let mut texts = environment.chain(labels).chain(commands).chain(arguments).chain(entrypoint);
+        if let Some((what, _)) = texts.find(|(_, text)| text.len() >= 8 && cx.workstation.is_secret(text)) {
             return Err(Failure::new(format!(
-                "service `{}`: the {what} `{name}` of `{container}` holds a secret, which would stand readable in its unit file",
+                "service `{}`: the {what} of `{container}` holds a secret, which would stand readable in its unit file",
                 service.name
             ))
-            .hint("list it under `secrets:` with its variable and `env:`"));
+            .hint("list it under `secrets:` with its variable and `env:`, or as a file in /run/secrets"));
         }
     }
     Ok(())

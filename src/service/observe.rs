@@ -54,6 +54,8 @@ pub struct Observed {
     pub secrets: BTreeSet<String>,
     /// Files asked for that exist: path → content.
     pub files: BTreeMap<String, String>,
+    /// Paths asked for that are no file, cannot be read or hold no UTF-8: what is in them would be lost by writing them.
+    pub unreadable: BTreeSet<String>,
     /// Directories asked for that exist.
     pub directories: BTreeMap<String, Owned>,
 }
@@ -167,7 +169,8 @@ if [ -S "$XDG_RUNTIME_DIR/bus" ]; then
     text.push_str("say secrets - \"$(podman secret ls --format '{{.Name}}' 2>/dev/null)\"\n  fi\nfi\n");
     for path in &question.files {
         let path = sh::quote(path);
-        text.push_str(&format!("file file {path} {path}\n"));
+        text.push_str(&format!("if [ -f {path} ] && [ -r {path} ]; then file file {path} {path}; "));
+        text.push_str(&format!("elif [ -e {path} ] || [ -L {path} ]; then say unreadable {path} -; fi\n"));
     }
     for path in &question.directories {
         let path = sh::quote(path);
@@ -191,33 +194,36 @@ pub fn parse(answer: &[u8]) -> Observed {
     let mut rest = answer;
     while let Some((kind, name, content, tail)) = record(rest) {
         rest = tail;
+        let text = String::from_utf8_lossy(content).into_owned();
         match kind {
-            "home" => seen.home = content,
-            "uid" => seen.uid = content.trim().parse().unwrap_or_default(),
+            "home" => seen.home = text,
+            "uid" => seen.uid = text.trim().parse().unwrap_or_default(),
             "linger" => seen.linger = true,
             "bus" => seen.bus = true,
-            "podman" => seen.podman = content.parse().ok(),
-            "salt" => seen.salt = Some(content.trim().to_owned()).filter(|salt| !salt.is_empty()),
+            "podman" => seen.podman = text.parse().ok(),
+            "salt" => seen.salt = Some(text.trim().to_owned()).filter(|salt| !salt.is_empty()),
             "state" => {
-                if let Some(state) = State::parse(&content) {
+                if let Some(state) = State::parse(&text) {
                     seen.states.insert(state.service.clone(), state);
                 }
             }
             "unit" => {
-                seen.units.insert(name.to_owned(), content);
+                seen.units.insert(name.to_owned(), text);
             }
-            "file" => {
-                seen.files.insert(name.to_owned(), content);
-            }
+            "file" => match String::from_utf8(content.to_vec()) {
+                Ok(content) => drop(seen.files.insert(name.to_owned(), content)),
+                Err(_) => drop(seen.unreadable.insert(name.to_owned())),
+            },
+            "unreadable" => drop(seen.unreadable.insert(name.to_owned())),
             "directory" => {
-                if let Some(owned) = owned(&content) {
+                if let Some(owned) = owned(&text) {
                     seen.directories.insert(name.to_owned(), owned);
                 }
             }
-            "systemd" => seen.services = activities(&content),
-            "containers" => seen.containers = content.lines().filter_map(running).collect(),
+            "systemd" => seen.services = activities(&text),
+            "containers" => seen.containers = text.lines().filter_map(running).collect(),
             "secrets" => {
-                seen.secrets = content.lines().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+                seen.secrets = text.lines().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
             }
             _ => {}
         }
@@ -225,15 +231,14 @@ pub fn parse(answer: &[u8]) -> Observed {
     seen
 }
 
-fn record(bytes: &[u8]) -> Option<(&str, &str, String, &[u8])> {
+fn record(bytes: &[u8]) -> Option<(&str, &str, &[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?.strip_prefix('@')?;
     let (kind, head) = head.split_once(' ')?;
     let (length, name) = head.split_once(' ')?;
     let start = end + 1;
     let stop = start.checked_add(length.parse().ok()?)?;
-    let content = String::from_utf8_lossy(bytes.get(start..stop)?).into_owned();
-    Some((kind, name, content, bytes.get(stop + 1..).unwrap_or_default()))
+    Some((kind, name, bytes.get(start..stop)?, bytes.get(stop..).and_then(|rest| rest.get(1..)).unwrap_or_default()))
 }
 
 fn owned(text: &str) -> Option<Owned> {
@@ -295,6 +300,13 @@ mod tests {
         assert_eq!(seen.uid, 1100);
         assert_eq!(seen.files["/a b"], content);
         assert!(seen.bus);
+    }
+
+    #[test]
+    fn what_is_no_utf_8_cannot_be_written_back() {
+        let seen = parse(b"@file 3 /a\n\xe4=1\n@file 3 /b\nb=1\n@unreadable 1 /c\n-\n");
+        assert_eq!(seen.files.keys().collect::<Vec<_>>(), ["/b"]);
+        assert_eq!(seen.unreadable.iter().collect::<Vec<_>>(), ["/a", "/c"]);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Plan {
     pub ini: BTreeSet<String>,
     /// Whether the service manager must read its units again.
     pub reload: bool,
+    /// Whether nothing is left of the service but mms's own note on it.
+    pub forget: bool,
     /// Before and after.
     pub diff: Vec<Diff>,
 }
@@ -68,6 +70,7 @@ impl Plan {
             && self.secrets.is_empty()
             && self.directories.is_empty()
             && self.ini.is_empty()
+            && !self.forget
     }
 
     /// The unit files this plan touches.
@@ -97,6 +100,9 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
         remove(&mut plan, wanted, seen);
         return Ok(plan);
     }
+    if let Some(file) = service.ini.iter().find(|file| seen.unreadable.contains(&file.path)) {
+        return Err(unreadable(&file.path));
+    }
     for directory in &service.directories {
         if let Some(reason) = directory_reason(directory, seen) {
             plan.reasons.push(reason);
@@ -104,7 +110,8 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
         }
     }
     plan.secrets = wanted.secrets.keys().filter(|name| !seen.secrets.contains(*name)).cloned().collect();
-    for name in &plan.secrets {
+    // Without the user's service manager Podman was not asked for its secrets; those that are there are left alone.
+    for name in plan.secrets.iter().filter(|_| seen.bus) {
         let known = wanted.units.values().any(|text| text.contains(name.as_str()))
             && seen.units.values().any(|text| text.contains(name.as_str()));
         if known {
@@ -139,6 +146,11 @@ pub fn plan(wanted: &Wanted, seen: &Observed, aim: Aim) -> Result<Plan, String> 
     Ok(plan)
 }
 
+/// Why a file of settings is not touched.
+pub(super) fn unreadable(path: &str) -> String {
+    format!("{path} is not a text file that its user can read, so changing it would lose what is in it")
+}
+
 fn diff(file: &str, before: &str, after: &str) -> Diff {
     let header = format!("~/{}/{file}", super::observe::UNITS);
     Diff { before_header: header.clone(), after_header: header, before: before.to_owned(), after: after.to_owned() }
@@ -157,6 +169,9 @@ fn container_reasons(name: &str, wanted: &Wanted, seen: &Observed, aim: Aim) -> 
         return vec!["the last deploy did not finish".to_owned()];
     }
     let activity = seen.services.get(&format!("{name}.service"));
+    if activity.is_some_and(|activity| activity.stale) {
+        return vec!["its unit was written anew since systemd read it".to_owned()];
+    }
     match activity.map_or("", |activity| activity.active.as_str()) {
         "active" => {}
         "failed" => return vec!["it failed".to_owned()],
@@ -207,8 +222,8 @@ fn settings(plan: &mut Plan, service: &Service, seen: &Observed) {
         plan.diff.push(Diff {
             before_header: file.path.clone(),
             after_header: file.path.clone(),
-            before: before.to_owned(),
-            after,
+            before: ini::managed(before, &file.sections),
+            after: ini::managed(&after, &file.sections),
         });
         let name = file.container.as_ref().or_else(|| service.containers.keys().next());
         if let Some(name) = name {
@@ -235,6 +250,10 @@ fn remove(plan: &mut Plan, wanted: &Wanted, seen: &Observed) {
         drop_unit(plan, &wanted.service.name, file, seen);
     }
     plan.reload = !plan.remove.is_empty();
+    if plan.remove.is_empty() && seen.states.contains_key(&wanted.service.name) {
+        plan.forget = true;
+        plan.reasons.push("its units are gone already; it is forgotten".to_owned());
+    }
 }
 
 fn drop_unit(plan: &mut Plan, service: &str, file: &str, seen: &Observed) {

@@ -107,6 +107,27 @@ pub(super) fn pull(images: &BTreeSet<String>) -> String {
     text
 }
 
+/// Makes the copy of each image that its user namespace needs, one after the other. `@mapped index` is the verdict on success,
+/// `index: text` what Podman said.
+pub(super) fn map_images(wanted: &[(String, String)]) -> String {
+    let mut text = format!(
+        r#"{PRELUDE}map() {{
+  if said=$(podman create --quiet --pull=never --network=none --userns="$2" "$3" true 2>&1); then
+    podman rm --force -- "${{said##*
+}}" >/dev/null 2>&1
+    printf '@mapped %s\n' "$1"
+  else
+    printf '%s\n' "$said" | sed "s/^/$1: /"
+  fi
+}}
+"#
+    );
+    for (index, (image, userns)) in wanted.iter().enumerate() {
+        text.push_str(&format!("map {index} {} {}\n", sh::quote(userns), sh::quote(image)));
+    }
+    text
+}
+
 /// Gives names back to image contents, so that the old units find the old images.
 pub(super) fn retag(images: &BTreeMap<String, String>) -> String {
     let mut text = PRELUDE.to_owned();
@@ -124,9 +145,15 @@ pub(super) fn keep_salt(salt: &str) -> String {
     )
 }
 
-/// Makes a secret of what stands on stdin.
+/// Makes a secret of what stands on stdin. One of this name has this value already: the name is made of it.
 pub(super) fn make_secret(name: &str) -> String {
-    format!("{PRELUDE}podman secret create {} - >/dev/null\n", sh::quote(name))
+    let name = sh::quote(name);
+    format!("{PRELUDE}podman secret inspect {name} >/dev/null 2>&1 || podman secret create {name} - >/dev/null\n")
+}
+
+/// Removes secrets, as far as no container uses them.
+pub(super) fn remove_secrets(names: &BTreeSet<&String>) -> String {
+    format!("{PRELUDE}podman secret rm {} >/dev/null 2>&1\nexit 0\n", sh::join(names))
 }
 
 /// What a swap does.

@@ -1,5 +1,6 @@
 //! `ansible.cfg` at the project's root: the few of its settings that mean something to mms, so that an existing project runs as it
-//! is. `mms.toml` has precedence. What is not known here is passed over: most of it is about Python and plugins.
+//! is. `mms.toml` has precedence. What is not known here is passed over: most of it is about Python and plugins. Only what a run
+//! would miss, the passwords of Ansible vaults, is told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,15 @@ pub(super) fn given(project: &Project) -> Result<Given> {
     let source = project.source(&path)?;
     let file = File { entries: entries(&source.text), source };
     let base = project.root();
+    for key in ["vault_password_file", "vault_identity_list"] {
+        if let Some((_, span)) = file.get("defaults", key) {
+            project.warn([Diagnostic::warning(format!(
+                "`{key}` has no effect: mms does not read what ansible-vault encrypted"
+            ))
+            .at(&span)
+            .hint("decrypt what it protects with `ansible-vault decrypt`, and encrypt it with `mms vault encrypt`")]);
+        }
+    }
     let text = |section, key| file.get(section, key).map(|(value, _)| value.to_owned());
     let defaults = |key| text("defaults", key);
     let force_color = file.boolean("defaults", "force_color")?.filter(|on| *on).map(|_| Color::Always);
@@ -40,7 +50,6 @@ pub(super) fn given(project: &Project) -> Result<Given> {
         become_method: file.become_method()?,
         identities: None,
         recipients: None,
-        vault_password_file: defaults("vault_password_file").map(|value| expand(&value, base)),
     })
 }
 

@@ -34,7 +34,6 @@ pub(super) fn given(env: Env<'_>) -> Result<Given> {
         become_method: become_method(env)?,
         identities: text(env_vars::IDENTITY).map(|value| paths(&value)),
         recipients: text(env_vars::RECIPIENTS).map(|value| words(&value)),
-        vault_password_file: path(env_vars::VAULT_PASSWORD_FILE),
     })
 }
 

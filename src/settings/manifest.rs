@@ -50,7 +50,6 @@ struct Become {
 struct Vault {
     identities: Option<OneOrMany>,
     recipients: Option<OneOrMany>,
-    password_file: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -101,7 +100,6 @@ pub(super) fn given(project: &Project) -> Result<Given> {
         }),
         identities: manifest.vault.identities.map(paths),
         recipients: manifest.vault.recipients.map(|texts| texts.0),
-        vault_password_file: manifest.vault.password_file.map(|text| expand(&text, base)),
     })
 }
 

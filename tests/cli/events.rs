@@ -53,9 +53,28 @@ fn done(task: &Arc<TaskLabel>, report: Report) -> Event {
     Event::TaskFinished { task: Arc::clone(task), host: "nas".into(), report }
 }
 
+/// A deploy of services: one that is new, one that changed, one that failed and one that was left alone.
+fn deployed(status: Status) -> Report {
+    let service = |changed: bool, failed: bool, reasons: &[&str], downtime: f64| serde_json::json!({"changed": changed, "failed": failed, "existed": true, "reasons": reasons, "downtime": downtime});
+    let services = serde_json::json!({
+        "radarr": service(true, false, &["new, lscr.io/linuxserver/radarr:6.0.4", "directory /srv/radarr is new"], 0.0),
+        "immich": service(true, true, &["immich-server: image v2.1 → v2.2", "immich-machine-learning: image v2.1 → v2.2"], 0.0),
+        "jellyfin": service(true, false, &["environment TZ changed: Europe/Berlin → UTC"], 2.3),
+        "sonarr": service(false, false, &[], 0.0),
+    });
+    let failed = (status == Status::Failed).then(|| ("msg".to_owned(), Value::from("service `immich`: it crashed")));
+    let services = ("services".to_owned(), mms::value::from_json(&services));
+    Report {
+        summary: vec!["radarr: new, lscr.io/linuxserver/radarr:6.0.4".into(), "immich: image v2.1 → v2.2".into()],
+        result: failed.into_iter().chain([services]).collect(),
+        ..report(status)
+    }
+}
+
 fn events() -> Vec<(&'static str, Event)> {
     let task = label("Write the settings");
     let role = Arc::new(TaskLabel { role: Some("podman".into()), ..(*task).clone() });
+    let services = Arc::new(TaskLabel { module: "mms.services".into(), ..(*label("Deploy the services")).clone() });
     let handler = Arc::new(TaskLabel { handler: true, ..(*label("restart podman")).clone() });
     let diff = Diff {
         before_header: "/etc/a".into(),
@@ -115,6 +134,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("failed and hidden", done(&task, hidden)),
         ("ignored", done(&task, failed(Status::Ignored))),
         ("rescued", done(&task, failed(Status::Rescued))),
+        ("services", done(&services, deployed(Status::Changed))),
+        ("services, one failed", done(&services, deployed(Status::Failed))),
         ("handler", done(&handler, report(Status::Changed))),
         ("item", item("first", report(Status::Changed))),
         ("long item", item(&"x".repeat(200), report(Status::Changed))),

@@ -13,10 +13,11 @@ use mms::diagnostic::Source;
 use mms::modules::{self, Args, Context, Diff, Failure, Gate, Host, Kind, Outcome, Workstation};
 use mms::template::FileOptions;
 use mms::value::{Value, from_json};
-use mms::yaml::{self, Kind as NodeKind, Node};
+use mms::yaml::{self, Node};
 use serde_json::{Value as Json, json};
 
 use super::lab::Machine;
+use super::nodes::json_of;
 
 /// How a task ended.
 #[derive(Debug)]
@@ -212,19 +213,5 @@ impl Workstation for Run<'_> {
         let node = yaml::parse(&Source::new(path, text)).unwrap().node;
         let value = from_json(&json_of(&node));
         Ok((node, value))
-    }
-}
-
-fn json_of(node: &Node) -> Json {
-    match &node.kind {
-        NodeKind::Null => Json::Null,
-        NodeKind::Bool(value) => json!(value),
-        NodeKind::Int(number) => json!(number),
-        NodeKind::Float(number) => json!(number),
-        NodeKind::Str(text) => json!(text.as_ref()),
-        NodeKind::List(items) => items.iter().map(json_of).collect(),
-        NodeKind::Map(map) => {
-            Json::Object(map.iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), json_of(value))).collect())
-        }
     }
 }

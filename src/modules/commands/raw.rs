@@ -32,12 +32,7 @@ impl StateModule for Raw {
         if cx.check {
             result.insert("skipped".into(), true.into());
         }
-        Ok(Next::Action(Change {
-            summary: vec![format!("run `{}`", output::title(text))],
-            diff: vec![],
-            steps: vec![Step::Run { script, stdin: None, live: true, timeout: None, check: false }],
-            result,
-        }))
+        Ok(action(format!("run `{}`", output::title(text)), script, None, result))
     }
 
     fn finish(
@@ -50,6 +45,12 @@ impl StateModule for Raw {
     ) -> Result<Fields, Failure> {
         result_of(applied)
     }
+}
+
+/// The plan of a command whose output is shown while it runs, and whose status is its result: `raw` and `script`.
+pub(super) fn action(summary: String, script: String, stdin: Option<Vec<u8>>, result: Fields) -> Next {
+    let steps = vec![Step::Run { script, stdin, live: true, timeout: None, check: false }];
+    Next::Action(Change { summary: vec![summary], diff: vec![], steps, result })
 }
 
 /// The result of commands whose output is given as it is: `raw` and `script`.

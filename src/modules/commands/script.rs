@@ -3,7 +3,7 @@
 use super::{guard, output, raw, words};
 use crate::connection::Answer;
 use crate::modules::support;
-use crate::modules::{Args, Change, Context, Failure, FreeForm, Next, Opt, Spec, StateModule, Step, Type};
+use crate::modules::{Args, Change, Context, Failure, FreeForm, Next, Opt, Spec, StateModule, Type};
 use crate::sh;
 use crate::value::Fields;
 
@@ -58,12 +58,7 @@ impl StateModule for Script {
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let script = script(args, &name, arguments);
-        Ok(Next::Action(Change {
-            summary: vec![format!("run the script `{}`", output::title(line))],
-            diff: vec![],
-            steps: vec![Step::Run { script, stdin: Some(content), live: true, timeout: None, check: false }],
-            result,
-        }))
+        Ok(raw::action(format!("run the script `{}`", output::title(line)), script, Some(content), result))
     }
 
     fn finish(

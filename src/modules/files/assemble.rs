@@ -1,6 +1,6 @@
 //! `ansible.builtin.assemble`: one file out of the fragments in a directory.
 
-use super::put::{Content, Put};
+use super::put::{self, Put};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
 use crate::modules::support::{path, regex, result, text};
@@ -20,8 +20,8 @@ pub static SPEC: Spec = Spec {
         Opt::new("regexp", Type::Str, "Only fragments whose name matches are taken."),
         Opt::new("ignore_hidden", Type::Bool, "Whether names with a dot in front are left out.")
             .default(Default::Bool(false)),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        put::BACKUP,
+        put::VALIDATE,
         Opt::new("decrypt", Type::Bool, "Whether fragments in the vault's format are decrypted.")
             .default(Default::Bool(true)),
     ],
@@ -52,14 +52,7 @@ impl StateModule for Assemble {
             }
         }
         let bytes = join(&taken, args.str("delimiter"));
-        let put = Put {
-            sum: text::sha1_hex(&bytes),
-            content: Content::Bytes(bytes),
-            name: None,
-            src: Some(src.to_owned()),
-            mode: None,
-            follow: false,
-        };
+        let put = Put { src: Some(src.to_owned()), ..Put::bytes(bytes) };
         let ok = |mut fields: Fields| {
             fields.insert("msg".into(), "OK".into());
             fields
@@ -113,8 +106,8 @@ fn read(src: &str, answer: &Answer) -> Result<Fragments, Failure> {
         rest = &rest[end + 1..];
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(bad)?;
         let size: usize = String::from_utf8_lossy(&rest[..end]).trim().parse().map_err(|_| bad())?;
-        let content = rest.get(end + 1..end + 1 + size).ok_or_else(bad)?;
-        rest = &rest[end + 1 + size..];
+        let (content, after) = rest.get(end + 1..).and_then(|rest| rest.split_at_checked(size)).ok_or_else(bad)?;
+        rest = after;
         fragments.push((name, content.to_vec()));
     }
     Ok(fragments)

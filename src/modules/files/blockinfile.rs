@@ -3,7 +3,7 @@
 use super::edit::{self, Edit};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
-use crate::modules::support::{FileState, regex, text};
+use crate::modules::support::{regex, text};
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Rule, Spec, StateModule, Type};
 use crate::value::Fields;
 
@@ -13,7 +13,7 @@ pub static SPEC: Spec = Spec {
     fqcn: &["ansible.builtin.blockinfile", "ansible.legacy.blockinfile"],
     summary: "Inserts, updates or removes a block of lines between marker lines.",
     options: file_options![
-        Opt::new("path", Type::Path, "The file.").required().aliases(&["dest", "destfile", "name"]),
+        edit::PATH,
         Opt::new("state", Type::Str, "Whether the block is there or not.")
             .choices(&["absent", "present"])
             .default(Default::Str("present")),
@@ -25,8 +25,8 @@ pub static SPEC: Spec = Spec {
         Opt::new("insertafter", Type::Str, "Where a new block goes: after the last match of this, or EOF."),
         Opt::new("insertbefore", Type::Str, "Where a new block goes: before the last match of this, or BOF."),
         Opt::new("create", Type::Bool, "Whether a missing file is made.").default(Default::Bool(false)),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        edit::BACKUP,
+        edit::VALIDATE,
         Opt::new("marker_begin", Type::Str, "What {mark} becomes above the block.").default(Default::Str("BEGIN")),
         Opt::new("marker_end", Type::Str, "What {mark} becomes below the block.").default(Default::Str("END")),
         Opt::new("append_newline", Type::Bool, "Whether an empty line follows the block.")
@@ -44,10 +44,9 @@ pub struct Blockinfile;
 impl StateModule for Blockinfile {
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let Some(answer) = seen.first() else {
-            return Ok(Next::Probe(edit::ask(args).probe()));
+            return Ok(edit::probe(args));
         };
-        let state = FileState::parse(answer)?;
-        let content = edit::content(&state)?;
+        let (state, content) = edit::read(answer)?;
         let present = args.text("state") == "present";
         if content.is_none() {
             if !args.bool("create") {

@@ -23,9 +23,9 @@ pub static SPEC: Spec = Spec {
         Opt::new("src", Type::Path, "A local file or directory; with a slash at the end, what is in it."),
         Opt::new("content", Type::Raw, "The content itself; structures are written as JSON."),
         Opt::new("dest", Type::Path, "Where to.").required(),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
+        put::BACKUP,
         Opt::new("force", Type::Bool, "Whether a file that is there is replaced.").default(Default::Bool(true)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        put::VALIDATE,
         Opt::new("directory_mode", Type::Mode, "The mode of directories that are made."),
         Opt::new("remote_src", Type::Bool, "Whether src is on the target.").default(Default::Bool(false)),
         Opt::new("local_follow", Type::Bool, "Whether links in a source directory are followed."),
@@ -53,15 +53,7 @@ impl StateModule for Copy {
                 return Err(Failure::new("can not use content with a dir as dest"));
             }
             let bytes = text_of(content).into_bytes();
-            let put = Put {
-                sum: text::sha1_hex(&bytes),
-                content: Content::Bytes(bytes),
-                name: None,
-                src: None,
-                mode: None,
-                follow: args.bool("follow"),
-            };
-            return put.plan(cx, args, seen, 0);
+            return Put { follow: args.bool("follow"), ..Put::bytes(bytes) }.plan(cx, args, seen, 0);
         }
         let src = args.text("src");
         if args.bool("remote_src") {

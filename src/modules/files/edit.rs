@@ -1,10 +1,17 @@
 //! What the modules that edit a file have in common: fetch the content, change it here, write it back if it is still the same.
 
+use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
 use crate::modules::support::write::{Write, attributes_step};
 use crate::modules::support::{Ask, FileState, result, text};
-use crate::modules::{Args, Change, Context, Failure, Next};
+use crate::modules::{Args, Change, Context, Failure, Next, Opt, Type};
 use crate::value::{Fields, Value};
+
+pub(super) use super::put::{BACKUP, VALIDATE};
+
+/// The file that is edited.
+pub(super) const PATH: Opt =
+    Opt::new("path", Type::Path, "The file.").required().aliases(&["dest", "destfile", "name"]);
 
 /// What an edit came to.
 #[derive(Debug, Default)]
@@ -20,6 +27,18 @@ pub struct Edit {
 /// The question about the file at `path`: its content and what the attribute arguments need.
 pub fn ask(args: &Args) -> Ask {
     Attrs::of(args).ask(Ask::new(args.text("path")).content())
+}
+
+/// The question as the first step of a plan.
+pub fn probe(args: &Args) -> Next {
+    Next::Probe(ask(args).probe())
+}
+
+/// The answer: the file, and its [`content`].
+pub fn read(answer: &Answer) -> Result<(FileState, Option<String>), Failure> {
+    let state = FileState::parse(answer)?;
+    let content = content(&state)?;
+    Ok((state, content))
 }
 
 /// The content as text; nothing when there is no file. Fails for what cannot be edited.
@@ -88,7 +107,7 @@ pub fn write_back(cx: &Context<'_>, args: &Args, state: &FileState, edit: Edit, 
 }
 
 /// The result after the write. Editing modules do not report the file's attributes, only the backup, under `backup_key`.
-pub fn finish(change: &Change, applied: &[crate::connection::Answer], backup_key: &str) -> Result<Fields, Failure> {
+pub fn finish(change: &Change, applied: &[Answer], backup_key: &str) -> Result<Fields, Failure> {
     let mut all = result::finish(change, applied).map_err(|mut failure| {
         if failure.msg == "failed to validate" {
             let field = |name: &str| failure.fields.get(name).cloned().unwrap_or_default();

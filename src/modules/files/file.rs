@@ -313,7 +313,7 @@ fn plain(path: &str) -> String {
 
 /// A step whose failure [`result::check`] explains.
 fn step(script: String) -> Step {
-    Step::Run { script, stdin: None, live: false, timeout: None, check: false }
+    Step::judged(script)
 }
 
 /// A step that ends with what is at `$p` now.

@@ -194,9 +194,9 @@ fn contents(answer: &Answer, count: usize) -> Result<Vec<&[u8]>, Failure> {
     for _ in 0..count {
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(bad)?;
         let size: usize = String::from_utf8_lossy(&rest[..end]).trim().parse().map_err(|_| bad())?;
-        let from = end + 1;
-        contents.push(rest.get(from..from + size).ok_or_else(bad)?);
-        rest = &rest[from + size..];
+        let (content, after) = rest.get(end + 1..).and_then(|rest| rest.split_at_checked(size)).ok_or_else(bad)?;
+        contents.push(content);
+        rest = after;
     }
     Ok(contents)
 }

@@ -20,7 +20,7 @@ pub static SPEC: Spec = Spec {
         Opt::new("option", Type::Str, "The option; without it the whole section is meant."),
         Opt::new("value", Type::Str, "Its value."),
         Opt::new("values", Type::StrList, "Its values, each on a line of its own."),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
+        edit::BACKUP,
         Opt::new("state", Type::Str, "Whether it is there or not.")
             .choices(&["absent", "present"])
             .default(Default::Str("present")),

@@ -3,7 +3,7 @@
 use super::edit::{self, Edit};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
-use crate::modules::support::{FileState, regex, text};
+use crate::modules::support::{regex, text};
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Rule, Spec, StateModule, Type};
 use crate::value::Fields;
 
@@ -13,7 +13,7 @@ pub static SPEC: Spec = Spec {
     fqcn: &["ansible.builtin.lineinfile", "ansible.legacy.lineinfile"],
     summary: "Ensures that a line is in a file, or replaces or removes lines.",
     options: file_options![
-        Opt::new("path", Type::Path, "The file.").required().aliases(&["dest", "destfile", "name"]),
+        edit::PATH,
         Opt::new("state", Type::Str, "Whether the line is there or not.")
             .choices(&["absent", "present"])
             .default(Default::Str("present")),
@@ -26,10 +26,10 @@ pub static SPEC: Spec = Spec {
         Opt::new("backrefs", Type::Bool, "Whether the line may refer to groups of regexp.")
             .default(Default::Bool(false)),
         Opt::new("create", Type::Bool, "Whether a missing file is made.").default(Default::Bool(false)),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
+        edit::BACKUP,
         Opt::new("firstmatch", Type::Bool, "Whether the first match counts instead of the last.")
             .default(Default::Bool(false)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        edit::VALIDATE,
     ],
     rules: &[
         Rule::Exclusive(&["insertbefore", "insertafter"]),
@@ -55,10 +55,9 @@ impl StateModule for Lineinfile {
             return Err(Failure::new("one of line, search_string, or regexp is required with state=absent"));
         }
         let Some(answer) = seen.first() else {
-            return Ok(Next::Probe(edit::ask(args).probe()));
+            return Ok(edit::probe(args));
         };
-        let state = FileState::parse(answer)?;
-        let content = edit::content(&state)?;
+        let (state, content) = edit::read(answer)?;
         let edit = match (&content, present) {
             (None, false) => return Ok(Next::Ok(edit::field("msg", "file not present"))),
             (None, true) if !args.bool("create") => {

@@ -8,8 +8,15 @@ use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
 use crate::modules::support::write::{Write, attributes_step};
 use crate::modules::support::{Ask, FileState, mode, path, result, stat, text};
-use crate::modules::{Args, Change, Context, Failure, Next, Step, Thing};
+use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Step, Thing, Type};
 use crate::value::{Fields, Value};
+
+/// Whether the file as it was is kept.
+pub(super) const BACKUP: Opt =
+    Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false));
+/// What must accept the file before it takes its place.
+pub(super) const VALIDATE: Opt =
+    Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it.");
 
 /// Files larger than this many bytes travel on a channel of their own.
 pub const LARGE: u64 = 4 << 20;
@@ -43,6 +50,12 @@ pub struct Put {
 }
 
 impl Put {
+    /// A file of these bytes, at the destination itself.
+    pub fn bytes(bytes: Vec<u8>) -> Self {
+        let sum = text::sha1_hex(&bytes);
+        Self { content: Content::Bytes(bytes), sum, name: None, src: None, mode: None, follow: false }
+    }
+
     /// What a destination may be: itself, or the file of that name in it. All in one question.
     pub fn asks(&self, args: &Args) -> Vec<Ask> {
         asks(args, self.name.as_deref())

@@ -3,7 +3,7 @@
 use super::edit::{self, Edit};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
-use crate::modules::support::{FileState, regex};
+use crate::modules::support::regex;
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Type};
 use crate::value::Fields;
 
@@ -13,13 +13,13 @@ pub static SPEC: Spec = Spec {
     fqcn: &["ansible.builtin.replace", "ansible.legacy.replace"],
     summary: "Replaces every match of a regular expression in a file.",
     options: file_options![
-        Opt::new("path", Type::Path, "The file.").required().aliases(&["dest", "destfile", "name"]),
+        edit::PATH,
         Opt::new("regexp", Type::Str, "What to replace; ^ and $ match at every line.").required(),
         Opt::new("replace", Type::Str, "What to put there; \\1 is the first group.").default(Default::Str("")),
         Opt::new("after", Type::Str, "Only what follows a match of this is looked at."),
         Opt::new("before", Type::Str, "Only what precedes a match of this is looked at."),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        edit::BACKUP,
+        edit::VALIDATE,
         Opt::new("encoding", Type::Str, "The encoding of the file.")
             .choices(&["utf-8", "utf8", "UTF-8", "ascii"])
             .default(Default::Str("utf-8")),
@@ -34,10 +34,10 @@ pub struct Replace;
 impl StateModule for Replace {
     fn plan(&self, cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let Some(answer) = seen.first() else {
-            return Ok(Next::Probe(edit::ask(args).probe()));
+            return Ok(edit::probe(args));
         };
-        let state = FileState::parse(answer)?;
-        let Some(content) = edit::content(&state)? else {
+        let (state, content) = edit::read(answer)?;
+        let Some(content) = content else {
             let msg = format!("Path {} does not exist !", state.path);
             return Err(Failure::missing(msg).field("rc", 257));
         };

@@ -50,7 +50,7 @@ impl StateModule for Tempfile {
             });
         }
         script.push_str(&format!("{PRELUDE}p=$t; d=\nmms_look\nprintf '\\0'\n"));
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         let later = unknown("the temporary file is not made yet");
         Ok(Next::Change(Change {
             summary: vec![format!("created ({})", args.text("state"))],

@@ -1,9 +1,8 @@
 //! `ansible.builtin.template`: a local template, rendered here, to the target.
 
-use super::put::{self, Content, Put};
+use super::put::{self, Put};
 use crate::connection::Answer;
 use crate::modules::support::attrs::file_options;
-use crate::modules::support::text;
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Thing, Type};
 use crate::template::FileOptions;
 use crate::value::{Fields, unknown_why};
@@ -16,9 +15,9 @@ pub static SPEC: Spec = Spec {
     options: file_options![
         Opt::new("src", Type::Path, "The template, in `templates/`.").required(),
         Opt::new("dest", Type::Path, "Where to.").required(),
-        Opt::new("backup", Type::Bool, "Whether the file as it was is kept.").default(Default::Bool(false)),
+        put::BACKUP,
         Opt::new("force", Type::Bool, "Whether a file that is there is replaced.").default(Default::Bool(true)),
-        Opt::new("validate", Type::Str, "A command that must accept the new file, which is %s in it."),
+        put::VALIDATE,
         Opt::new("follow", Type::Bool, "Whether a link at dest is followed.").default(Default::Bool(false)),
         Opt::new("newline_sequence", Type::Str, "How lines end.")
             .choices(&["\\n", "\\r", "\\r\\n", "\n", "\r", "\r\n"])
@@ -70,12 +69,11 @@ impl StateModule for Template {
         }
         let bytes = crate::modules::validate::python_text(&rendered).into_bytes();
         let put = Put {
-            sum: text::sha1_hex(&bytes),
-            content: Content::Bytes(bytes),
             name: local.file_name().map(|name| name.to_string_lossy().into_owned()),
             src: Some(local.display().to_string()),
             mode: std::fs::metadata(&local).ok().map(|meta| meta.permissions().mode() & 0o7777),
             follow: args.bool("follow"),
+            ..Put::bytes(bytes)
         };
         put.plan(cx, args, seen, 0)
     }

@@ -5,7 +5,7 @@
 
 use futures::future::BoxFuture;
 
-use super::http::{self, Body, Request, Response};
+use super::http::{self, Body, Request, Response, http_options};
 use crate::connection::Frame;
 use crate::modules::support::attrs::{Attrs, New, file_options};
 use crate::modules::support::write::Write;
@@ -22,7 +22,7 @@ pub static SPEC: Spec = Spec {
     name: "get_url",
     fqcn: &["ansible.builtin.get_url", "ansible.legacy.get_url"],
     summary: "Downloads a file to the target.",
-    options: file_options![
+    options: http_options!(file_options![
         Opt::new("url", Type::Str, "The URL.").required(),
         Opt::new("dest", Type::Path, "The file or the directory to put it in.").required(),
         Opt::new("checksum", Type::Str, "`algorithm:digest`, or `algorithm:URL` of a file of checksums.")
@@ -34,18 +34,7 @@ pub static SPEC: Spec = Spec {
         Opt::new("tmp_dest", Type::Path, "The directory for the file while it is downloaded."),
         Opt::new("url_username", Type::Str, "A user for the server.").aliases(&["username"]),
         Opt::new("url_password", Type::Str, "The user's password.").aliases(&["password"]).no_log(),
-        http::FORCE,
-        http::FORCE_BASIC_AUTH,
-        http::HTTP_AGENT,
-        http::USE_PROXY,
-        http::VALIDATE_CERTS,
-        http::CLIENT_CERT,
-        http::CLIENT_KEY,
-        http::UNREDIRECTED_HEADERS,
-        http::DECOMPRESS,
-        http::CIPHERS,
-        http::USE_NETRC,
-    ],
+    ]),
     differs: "Needs curl on the target; wget does for downloads without credentials and headers.",
     ..Spec::NONE
 };

@@ -7,7 +7,27 @@ use crate::connection::{Answer, Frame};
 use crate::modules::{Args, Default, Failure, Opt, Type};
 use crate::sh;
 
-/// The options that `uri` and `get_url` share.
+/// The options that `uri` and `get_url` share, after those of their own.
+macro_rules! http_options {
+    ($macro:ident! [$($option:expr),* $(,)?]) => {
+        $macro![
+            $($option,)*
+            $crate::modules::net::http::FORCE,
+            $crate::modules::net::http::FORCE_BASIC_AUTH,
+            $crate::modules::net::http::HTTP_AGENT,
+            $crate::modules::net::http::USE_PROXY,
+            $crate::modules::net::http::VALIDATE_CERTS,
+            $crate::modules::net::http::CLIENT_CERT,
+            $crate::modules::net::http::CLIENT_KEY,
+            $crate::modules::net::http::UNREDIRECTED_HEADERS,
+            $crate::modules::net::http::DECOMPRESS,
+            $crate::modules::net::http::CIPHERS,
+            $crate::modules::net::http::USE_NETRC,
+        ]
+    };
+}
+pub(super) use http_options;
+
 pub(super) const FORCE: Opt = Opt::new("force", Type::Bool, "Whether to fetch it even if the target's copy is as new.")
     .default(Default::Bool(false));
 pub(super) const HTTP_AGENT: Opt =

@@ -4,7 +4,7 @@ mod body;
 
 use futures::future::BoxFuture;
 
-use super::http::{self, Follow, Request, Response};
+use super::http::{self, Follow, Request, Response, http_options};
 use crate::connection::Frame;
 use crate::modules::commands::output;
 use crate::modules::support::attrs::{Attrs, New, file_options};
@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     name: "uri",
     fqcn: &["ansible.builtin.uri", "ansible.legacy.uri"],
     summary: "Makes an HTTP request from the target.",
-    options: file_options![
+    options: http_options!(file_options![
         Opt::new("url", Type::Str, "The URL.").required(),
         Opt::new("method", Type::Str, "The method.").default(Default::Str("GET")),
         Opt::new("body", Type::Raw, "The body."),
@@ -42,18 +42,7 @@ pub static SPEC: Spec = Spec {
         Opt::new("ca_path", Type::Path, "Certificates (PEM) on the target to trust."),
         Opt::new("url_username", Type::Str, "A user for the server.").aliases(&["user"]),
         Opt::new("url_password", Type::Str, "The user's password.").aliases(&["password"]).no_log(),
-        http::FORCE,
-        http::FORCE_BASIC_AUTH,
-        http::HTTP_AGENT,
-        http::USE_PROXY,
-        http::VALIDATE_CERTS,
-        http::CLIENT_CERT,
-        http::CLIENT_KEY,
-        http::UNREDIRECTED_HEADERS,
-        http::DECOMPRESS,
-        http::CIPHERS,
-        http::USE_NETRC,
-    ],
+    ]),
     rules: &[Rule::Exclusive(&["body", "src"])],
     differs: "Needs curl on the target; wget does for plain GET requests.",
     ..Spec::NONE

@@ -39,7 +39,7 @@ pub fn attributes_step(path: &str, attrs: &Plan) -> Step {
         attrs.script("\"$p\""),
         attrs.script_last("\"$p\""),
     );
-    Step::Run { script, stdin: None, live: false, timeout: None, check: false }
+    Step::judged(script)
 }
 
 impl<'a> Write<'a> {

@@ -112,7 +112,7 @@ impl StateModule for Firewalld {
             return Ok(Next::Ok(result));
         }
         let result = if cx.check { Fields::new() } else { result };
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         Ok(Next::Change(Change { summary, diff: vec![], steps: vec![step], result }))
     }
 

@@ -71,7 +71,7 @@ impl StateModule for Groups {
             _ => result(args, None),
         };
         let script = format!("{PRELUDE}{command} || exit\nprintf '\\0'\nmms_entry group {}\nexit 0\n", sh::quote(name));
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         Ok(Next::Change(Change { summary: vec![summary], diff: vec![], steps: vec![step], result }))
     }
 

@@ -100,7 +100,7 @@ impl StateModule for Hostname {
         let before = if now { &seen.current } else { &seen.permanent };
         let diff =
             Diff { before: format!("hostname = {before}\n"), after: format!("hostname = {name}\n"), ..Diff::default() };
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         let summary = vec![format!("host name {before} → {name}")];
         Ok(Next::Change(Change { summary, diff: vec![diff], steps: vec![step], result: seen.result(name) }))
     }

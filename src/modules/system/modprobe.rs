@@ -96,7 +96,7 @@ impl StateModule for Modprobe {
         if summary.is_empty() {
             return Ok(Next::Ok(result));
         }
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         Ok(Next::Change(Change { summary, diff: vec![], steps: vec![step], result }))
     }
 

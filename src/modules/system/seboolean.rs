@@ -59,7 +59,7 @@ impl StateModule for Seboolean {
         let flag = if persistent { "-P " } else { "" };
         let value = if wanted { "on" } else { "off" };
         let script = format!("PATH=$PATH:/usr/sbin:/sbin setsebool {flag}{} {value}\n", sh::quote(name));
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         let summary = vec![format!("{name} → {value}{}", if persistent { ", also after a reboot" } else { "" })];
         Ok(Next::Change(Change { summary, diff: vec![], steps: vec![step], result }))
     }

@@ -98,7 +98,7 @@ impl StateModule for Systemd {
         Ok(Next::Change(Change {
             summary: decision.summary(unit),
             diff: vec![],
-            steps: vec![Step::Run { script, stdin: None, live: false, timeout: None, check: false }],
+            steps: vec![Step::judged(script)],
             result,
         }))
     }
@@ -237,7 +237,7 @@ impl<'a> Job<'a> {
             script.push_str(&unit::act_on_sight(self.args, &command, unit));
         }
         script.push_str("exit 0\n");
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         Change { summary, steps: vec![step], result: self.result(None), ..Change::default() }
     }
 

@@ -97,7 +97,7 @@ impl StateModule for Timezone {
             result.insert("msg".into(), Value::from(msgs.join("\n")));
         }
         script.push_str(LOOK);
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         Ok(Next::Change(Change { summary, diff: vec![diff], steps: vec![step], result }))
     }
 

@@ -160,7 +160,7 @@ impl StateModule for User {
             _ => base(args),
         };
         let script = format!("{PRELUDE}{}printf '\\0'\n{}exit 0\n", work.script, look(args));
-        let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+        let step = Step::judged(script);
         let summary = work.summary.into_iter().map(|phrase| format!("{name}: {phrase}")).collect();
         Ok(Next::Change(Change { summary, diff: vec![], steps: vec![step], result }))
     }

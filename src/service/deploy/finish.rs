@@ -27,20 +27,37 @@ pub(super) async fn roll_back(remote: &Remote<'_>, jobs: &mut [Job], seen: &Obse
                 .flat_map(|state| state.units.keys().cloned()),
         )
         .collect();
+    let mut stuck = BTreeSet::new();
     for job in jobs.iter_mut().filter(|job| job.failure.is_some() && !job.plan.is_empty()) {
-        if !job.swapped && job.settings.is_empty() {
+        if !job.swapped && !job.stopped {
             continue;
         }
         let outcome = match back(remote, job, seen, &keep).await {
             Ok(text) => text,
-            Err(failure) => format!("going back failed as well: {}", failure.msg),
+            Err(failure) => {
+                stuck.insert(job.name().to_owned());
+                format!("going back failed as well: {}", failure.msg)
+            }
         };
         if let Some(why) = &mut job.failure {
             why.push('\n');
             why.push_str(&outcome);
         }
     }
+    let unused = abandoned_secrets(jobs, seen, &stuck);
+    if !unused.is_empty() {
+        remote.must("remove the secrets of what failed", Frame::new(scripts::remove_secrets(&unused))).await?;
+    }
     Ok(())
+}
+
+/// Secrets that were made for services that failed and that no unit names. Those in `stuck` may still have their new units.
+fn abandoned_secrets<'a>(jobs: &'a [Job], seen: &Observed, stuck: &BTreeSet<String>) -> BTreeSet<&'a String> {
+    let new = jobs.iter().filter(|job| job.failure.is_none() || stuck.contains(job.name()));
+    let new = new.flat_map(|job| job.wanted.units.values());
+    let used: BTreeSet<&str> = seen.units.values().chain(new).flat_map(|text| secret_names(text)).collect();
+    let failed = jobs.iter().filter(|job| job.failure.is_some());
+    failed.flat_map(|job| &job.plan.secrets).filter(|name| !used.contains(name.as_str())).collect()
 }
 
 async fn back(remote: &Remote<'_>, job: &Job, seen: &Observed, keep: &BTreeSet<String>) -> Result<String, Failure> {

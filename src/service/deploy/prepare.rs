@@ -196,6 +196,37 @@ async fn pull_all(remote: &Remote<'_>, images: &BTreeSet<String>) -> Result<BTre
     Ok(lost.map(|image| (image.clone(), why(image))).collect())
 }
 
+/// Every image is ready for the user namespace of its containers. Podman copies it for each namespace of its own, which takes long for
+/// a large one, holds up every other command of Podman meanwhile (podman issue 25213), and damages its storage when several
+/// containers that start at once ask for it. So it happens here, while the old containers still run.
+pub(super) async fn namespaces(remote: &Remote<'_>, jobs: &mut [Job]) -> Result<(), Failure> {
+    let needed = |job: &Job| -> BTreeSet<(String, String)> {
+        let containers = job.wanted.service.containers.iter().filter(|(name, _)| job.plan.restart.contains(*name));
+        containers.filter_map(|(_, container)| Some((container.image.clone(), container.userns.clone()?))).collect()
+    };
+    let wanted: BTreeSet<_> = jobs.iter().filter(|job| job.active()).flat_map(needed).collect();
+    let wanted: Vec<_> =
+        wanted.into_iter().filter(|(_, userns)| userns != "host" && !userns.starts_with("auto")).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    remote.host.progress("preparing the images for their user namespaces");
+    let answer = remote.run(Frame::new(scripts::map_images(&wanted))).await?;
+    let text = answer.stdout_text();
+    for (index, pair) in wanted.iter().enumerate() {
+        if text.lines().any(|line| line == format!("@mapped {index}")) {
+            continue;
+        }
+        let own = |line: &str| line.strip_prefix(&format!("{index}: ")).map(str::to_owned);
+        let why = text.lines().rev().find_map(own).unwrap_or_else(|| "it ended without a message".to_owned());
+        let (image, userns) = pair;
+        for job in jobs.iter_mut().filter(|job| job.active() && needed(job).contains(pair)) {
+            job.failure = Some(format!("cannot prepare `{image}` for `userns: {userns}`: {why}\nnothing was changed"));
+        }
+    }
+    Ok(())
+}
+
 /// New values are new secrets, so the ones in use stay as they are.
 pub(super) async fn secrets(remote: &Remote<'_>, jobs: &mut [Job], seen: &Observed, salt: &str) -> Result<(), Failure> {
     let any = jobs.iter().any(|job| job.active() && !job.plan.secrets.is_empty());
@@ -234,13 +265,21 @@ async fn set_settings(remote: &Remote<'_>, job: &mut Job) -> Result<(), Failure>
     let ini = job.wanted.service.ini.iter();
     let files: Vec<_> = ini.filter(|file| job.plan.ini.contains(&file.path)).cloned().collect();
     let containers = settings_of(job);
+    job.stopped = true;
     let answer = remote.run(Frame::new(scripts::stop(&containers))).await?;
     // 5: systemd does not know the unit yet.
     if answer.rc != 0 && answer.rc != 5 {
         return Err(Failure::of_answer("cannot stop the service to change its settings", &answer));
     }
     let question = Question { files: files.iter().map(|file| file.path.clone()).collect(), ..Question::default() };
-    let seen = observe::parse(&remote.probe(observe::script(&question)).await?.stdout);
+    let answer = remote.probe(observe::script(&question)).await?;
+    if !answer.ok() {
+        return Err(Failure::of_answer("cannot read the settings", &answer));
+    }
+    let seen = observe::parse(&answer.stdout);
+    if let Some(path) = seen.unreadable.first() {
+        return Err(Failure::new(plan::unreadable(path)));
+    }
     for file in files {
         let before = seen.files.get(&file.path).map_or("", String::as_str);
         job.settings.push((file.path.clone(), before.to_owned()));

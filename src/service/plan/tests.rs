@@ -43,6 +43,7 @@ fn deployed(wanted: &Wanted) -> Observed {
     let containers = wanted.service.containers.keys();
     Observed {
         user_exists: true,
+        bus: true,
         uid: 1100,
         units: wanted.units.clone(),
         states: BTreeMap::from([(name.clone(), state)]),
@@ -196,4 +197,50 @@ fn services_are_ordered_by_what_they_wait_for() {
     let list = [service("c", &["b"]), service("a", &[]), service("b", &["a"])];
     assert_eq!(order(&list), [1, 2, 0]);
     assert_eq!(order(&[service("a", &["b"]), service("b", &["a"])]), [0, 1]);
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_not_overwritten() {
+    let definition = json!({
+        "image": "docker.io/x/app:1",
+        "ini": [{"path": "/c/app.ini", "sections": {"misc": {"host": "0.0.0.0"}}}],
+    });
+    let wanted = wanted(&definition, "s");
+    let mut seen = deployed(&wanted);
+    seen.files.insert("/c/app.ini".to_owned(), "api_key = a1b2\n[misc]\npassword = c3d4\nhost = ::\n".to_owned());
+    let plan_of = |seen: &Observed| plan(&wanted, seen, Aim::Present);
+    let shown = &plan_of(&seen).unwrap().diff[0];
+    assert_eq!((shown.before.as_str(), shown.after.as_str()), ("[misc]\nhost = ::\n", "[misc]\nhost = 0.0.0.0\n"));
+    seen.files.clear();
+    seen.unreadable.insert("/c/app.ini".to_owned());
+    assert!(plan_of(&seen).unwrap_err().contains("would lose what is in it"));
+    assert!(!plan(&wanted, &seen, Aim::Absent).unwrap().is_empty());
+}
+
+#[test]
+fn a_unit_that_systemd_has_not_read_is_started_anew() {
+    let wanted = wanted(&app(), "s");
+    let mut seen = deployed(&wanted);
+    seen.services.get_mut("app.service").unwrap().stale = true;
+    let plan = plan(&wanted, &seen, Aim::Present).unwrap();
+    assert_eq!(plan.reasons, ["its unit was written anew since systemd read it"]);
+    assert!(plan.reload && plan.restart.contains("app"));
+}
+
+#[test]
+fn a_service_whose_units_are_gone_can_be_forgotten() {
+    let wanted = wanted(&app(), "s");
+    let mut seen = deployed(&wanted);
+    seen.units.clear();
+    assert!(!plan(&wanted, &seen, Aim::Absent).unwrap().is_empty());
+    seen.states.clear();
+    assert!(plan(&wanted, &seen, Aim::Absent).unwrap().is_empty());
+}
+
+#[test]
+fn what_could_not_be_asked_is_not_called_missing() {
+    let wanted = wanted(&app(), "s");
+    let stopped = Observed { bus: false, secrets: BTreeSet::new(), services: BTreeMap::new(), ..deployed(&wanted) };
+    assert_eq!(reasons(&wanted, &stopped), ["it is not running"]);
+    assert_eq!(reasons(&wanted, &Observed { bus: true, ..stopped }).len(), 2);
 }

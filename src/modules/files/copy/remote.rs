@@ -79,7 +79,7 @@ pub(super) fn plan(args: &Args, source: &FileState, seen: &[Answer]) -> Result<N
         return Ok(Next::Ok(fields));
     }
     let script = format!("{}{script}p={}; d=\nmms_look\nprintf '\\0'\n", stat::PRELUDE, sh::quote(root));
-    let step = Step::Run { script, stdin: None, live: false, timeout: None, check: false };
+    let step = Step::judged(script);
     Ok(Next::Change(Change { summary, diff: vec![], steps: vec![step], result: fields }))
 }
 
