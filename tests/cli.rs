@@ -23,6 +23,8 @@ mod mistakes;
 mod output;
 #[path = "cli/project.rs"]
 mod project;
+#[path = "cli/signals.rs"]
+mod signals;
 #[allow(dead_code, reason = "shared with the tests of the connection, which use more of it")]
 #[path = "connection/sshd.rs"]
 mod sshd;

@@ -7,7 +7,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::session::Selected;
-use super::{Global, Session, complete, extra_vars, selection};
+use super::{Global, Session, complete, extra_vars, selection, signals};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
@@ -153,18 +153,13 @@ impl PlaybookRun<'_> {
             start_at: self.args.start_at_task.clone(),
             force_handlers: self.args.force_handlers,
         });
-        let outcome = tokio::select! {
-            outcome = engine.run(&playbook) => outcome,
-            _ = tokio::signal::ctrl_c() => {
+        let outcome = match signals::until_stopped(engine.run(&playbook)).await {
+            Ok(outcome) => outcome,
+            Err(signal) => {
                 ui.progress().finish();
                 ui.note("stopping what runs on the hosts (Ctrl-C again leaves at once)");
-                // A second Ctrl-C ends the wait.
-                tokio::select! {
-                    () = engine.close() => {}
-                    _ = tokio::signal::ctrl_c() => {}
-                }
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted")
-                    .hint("what was finished stays; run the same command again to go on"));
+                engine.close().await;
+                return Err(signal.error().hint("what was finished stays; run the same command again to go on"));
             }
         };
         session.show_warnings();
