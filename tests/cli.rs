@@ -21,6 +21,8 @@ mod lab;
 mod mistakes;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/owed.rs"]
+mod owed;
 #[path = "cli/project.rs"]
 mod project;
 #[path = "cli/signals.rs"]

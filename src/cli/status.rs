@@ -80,6 +80,8 @@ pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine
         prompter: Arc::clone(&session.prompter),
         start_at: None,
         force_handlers: false,
+        journal: false,
+        lock: None,
     }))
 }
 

@@ -9,10 +9,11 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::host::{Asking, Host};
+use super::lock::Held;
 use super::result::Done;
 use super::workstation::TaskWorkstation;
 use super::{Engine, Kind};
-use crate::connection::{Answer, Become, ConnectionError, ConnectionErrorKind, Frame, Shell, Target};
+use crate::connection::{Answer, Become, Connection, ConnectionError, ConnectionErrorKind, Frame, Shell, Target};
 use crate::event::{Event, Status};
 use crate::modules::{
     ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
@@ -96,11 +97,20 @@ impl Site {
 
 impl Engine {
     pub(super) async fn shell(&self, site: &Site, user: Option<&Become>) -> Result<Arc<dyn Shell>, ConnectionError> {
+        let shell = self.connect(site).await?.shell(user).await?;
+        self.ask_owed(&site.host, &site.target, user, &shell);
+        Ok(shell)
+    }
+
+    async fn connect(&self, site: &Site) -> Result<Arc<dyn Connection>, ConnectionError> {
         if !site.host.is_connected(&site.target) {
             self.parts.sink.emit(Event::Connecting { host: site.host.name().to_owned() });
         }
-        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
-        connection.shell(user).await
+        let (connection, took) = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        if let Some(duration) = took {
+            self.parts.sink.emit(Event::Connected { host: site.host.name().to_owned(), duration });
+        }
+        Ok(connection)
     }
 
     /// The answer to a probe: the one that was sent ahead, or a fresh one.
@@ -176,7 +186,13 @@ impl Engine {
     ) -> Result<Done, Trouble> {
         let mut seen = vec![];
         let (change, action) = loop {
-            match module.plan(cx, args, &seen)? {
+            let next = module.plan(cx, args, &seen)?;
+            if matches!(next, Next::Change(_) | Next::Action(_)) && self.hold(site).await? == Held::Waited {
+                // It was seen as it was before the other run had changed it.
+                seen.clear();
+                continue;
+            }
+            match next {
                 Next::Probe(probe) => seen.push(self.probe(site, &probe).await?),
                 Next::Ok(fields) => {
                     if let Some(thing) = Self::planned_under(module, site, args, &fields) {
@@ -235,7 +251,8 @@ impl Engine {
 
     async fn apply(&self, site: &Site, change: &Change) -> Result<Vec<Answer>, Trouble> {
         let _changing = self.changes.begin();
-        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        let connection = self.connect(site).await?;
+        let mut owed = self.note_owed(site);
         let mut applied = vec![];
         for step in &change.steps {
             let answer = match step {
@@ -243,7 +260,10 @@ impl Engine {
                     let mut frame = site.frame(script, stdin.clone());
                     frame.timeout = timeout.or(frame.timeout);
                     frame.live = (*live && !site.no_log).then(|| self.live(site));
-                    let answer = connection.shell(site.user.as_ref()).await?.submit(frame).await?;
+                    if let Some(note) = owed.take() {
+                        frame.script.insert_str(0, &note);
+                    }
+                    let answer = self.shell(site, site.user.as_ref()).await?.submit(frame).await?;
                     if *check && !answer.ok() {
                         return Err(step_failed(&answer).into());
                     }
@@ -251,6 +271,9 @@ impl Engine {
                 }
                 Step::Upload { from, script } => {
                     let script = format!("{}{script}", site.environment);
+                    if let Some(note) = owed.take() {
+                        self.shell(site, site.user.as_ref()).await?.submit(Frame::new(note)).await?;
+                    }
                     let answer = connection.send_file(site.user.as_ref(), from, &script).await?;
                     if !answer.ok() {
                         return Err(step_failed(&answer).into());
@@ -295,15 +318,22 @@ impl Engine {
         site: &Site,
         args: &Args,
     ) -> Result<Done, Trouble> {
-        let host = ActionHost {
+        let action_host = || ActionHost {
             engine: self,
             site,
             open: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
             announced: Mutex::default(),
             changing: Mutex::default(),
             lost: Mutex::default(),
         };
-        let outcome = module.run(cx, args, &host).await;
+        let mut host = action_host();
+        let mut outcome = module.run(cx, args, &host).await;
+        if host.stale.load(Ordering::Relaxed) {
+            // It has seen the host as it was before another run's changes, and has changed nothing.
+            host = action_host();
+            outcome = module.run(cx, args, &host).await;
+        }
         // It may have waited for something that others do (`wait_for`).
         self.changes.waited();
         let (summary, diff) = host.announced.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -339,6 +369,8 @@ struct ActionHost<'a> {
     engine: &'a Engine,
     site: &'a Site,
     open: AtomicBool,
+    /// Another run had to be waited for: the module is run once more, and this time changes nothing.
+    stale: AtomicBool,
     announced: Mutex<(Vec<String>, Vec<Diff>)>,
     changing: Mutex<Option<super::ahead::Changing>>,
     lost: Mutex<Option<ConnectionError>>,
@@ -377,6 +409,28 @@ impl ActionHost<'_> {
         self.note(shell.submit(frame).await)
     }
 
+    /// Opens the way for changes, unless the host is locked by another run: then every change fails.
+    async fn unlock(&self) {
+        match self.engine.hold(self.site).await {
+            Ok(Held::AtOnce) => {}
+            Ok(Held::Waited) => return self.stale.store(true, Ordering::Relaxed),
+            Err(Trouble::Unreachable(error)) => {
+                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                return;
+            }
+            Err(Trouble::Failure(_) | Trouble::Unknown(_)) => return,
+        }
+        if let Some(note) = self.engine.note_owed(self.site) {
+            let shell = self.engine.shell(self.site, self.site.user.as_ref()).await;
+            if let Ok(shell) = shell {
+                // Without the note a handler may be lost, which is no reason not to make the change.
+                let _ = shell.submit(Frame::new(note)).await;
+            }
+        }
+        *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
+        self.open.store(true, Ordering::Relaxed);
+    }
+
     fn must_be_open(&self) -> Result<(), Failure> {
         if self.open.load(Ordering::Relaxed) {
             return Ok(());
@@ -401,11 +455,15 @@ impl ModuleHost for ActionHost<'_> {
             announced.0.extend(summary.iter().cloned());
             announced.1.extend(diff.iter().cloned());
         }
-        let gate = if self.site.check { Gate::CheckOnly } else { Gate::Go };
-        if gate == Gate::Go && !self.open.swap(true, Ordering::Relaxed) {
-            *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
-        }
-        Box::pin(std::future::ready(gate))
+        Box::pin(async move {
+            if self.site.check {
+                return Gate::CheckOnly;
+            }
+            if !self.open.load(Ordering::Relaxed) && !self.stale.load(Ordering::Relaxed) {
+                self.unlock().await;
+            }
+            Gate::Go
+        })
     }
 
     fn run(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
@@ -425,8 +483,7 @@ impl ModuleHost for ActionHost<'_> {
     fn upload<'a>(&'a self, from: &'a Path, script: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             self.must_be_open()?;
-            let connection = self.site.host.connection(self.engine.parts.connector.as_ref(), &self.site.target).await;
-            let connection = self.note(connection)?;
+            let connection = self.note(self.engine.connect(self.site).await)?;
             let script = format!("{}{script}", self.site.environment);
             self.note(connection.send_file(self.site.user.as_ref(), from, &script).await)
         })

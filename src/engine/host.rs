@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -79,6 +80,12 @@ pub struct Host {
     ahead: Mutex<VecDeque<Ahead>>,
     /// The tasks that were looked at ahead since the mark; see `ahead`.
     bets: Mutex<(u64, HashSet<usize>)>,
+    /// What the task at hand would notify; see `journal`.
+    intent: Mutex<Option<super::journal::Intent>>,
+    /// The connections whose login shell holds the lock of this run; see `lock`.
+    held: Mutex<Vec<Target>>,
+    /// Held while the lock is taken, so that it is taken once.
+    pub(super) locking: tokio::sync::Mutex<()>,
     /// Handlers that were notified, by identity; see `handlers`.
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
@@ -115,6 +122,9 @@ impl Host {
             counts: Mutex::new(counts),
             ahead: Mutex::default(),
             bets: Mutex::default(),
+            intent: Mutex::default(),
+            held: Mutex::default(),
+            locking: tokio::sync::Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
             facts_request: Mutex::default(),
@@ -257,14 +267,46 @@ impl Host {
         self.planned.load(Ordering::Relaxed) > 0
     }
 
-    /// The connection, made when first asked for; later callers wait for the same one.
+    /// The connection, made when first asked for; later callers wait for the same one. Whoever has made it also gets how long
+    /// connecting and logging in took.
     pub(super) async fn connection(
         &self,
         connector: &dyn Connector,
         target: &Target,
-    ) -> Result<Arc<dyn Connection>, ConnectionError> {
+    ) -> Result<(Arc<dyn Connection>, Option<Duration>), ConnectionError> {
         let cell = self.line(target);
-        cell.get_or_try_init(|| connector.connect(target)).await.cloned()
+        let mut took = None;
+        let connect = async || {
+            let started = Instant::now();
+            let connection = connector.connect(target).await?;
+            took = Some(started.elapsed());
+            Ok(connection)
+        };
+        let connection = cell.get_or_try_init(connect).await.cloned()?;
+        Ok((connection, took))
+    }
+
+    /// What the task at hand would notify.
+    pub(super) fn intent(&self) -> Option<super::journal::Intent> {
+        lock(&self.intent).clone()
+    }
+
+    pub(super) fn set_intent(&self, intent: Option<super::journal::Intent>) {
+        *lock(&self.intent) = intent;
+    }
+
+    /// Whether this run has the host's lock over this connection.
+    pub(super) fn holds(&self, target: &Target) -> bool {
+        lock(&self.held).contains(target)
+    }
+
+    pub(super) fn note_held(&self, target: &Target) {
+        lock(&self.held).push(target.clone());
+    }
+
+    /// The connections over which the lock was taken; it is not held any longer.
+    pub(super) fn take_held(&self) -> Vec<Target> {
+        std::mem::take(&mut *lock(&self.held))
     }
 
     fn line(&self, target: &Target) -> Arc<OnceCell<Arc<dyn Connection>>> {
@@ -290,6 +332,8 @@ impl Host {
     /// Forgets the connections, so that the next task connects anew.
     pub(super) async fn disconnect(&self) {
         self.forget_ahead();
+        // They end with the shells.
+        self.take_held();
         let lines = std::mem::take(&mut *lock(&self.connections));
         for (_, cell) in lines {
             if let Some(connection) = cell.get() {
