@@ -144,8 +144,8 @@ impl Engine {
         let cx = Context { check: site.check, diff: site.diff, user, workstation };
         let outcome = match task.module.kind {
             Kind::State(module) => match site.instead_of_planned_user() {
-                Some(site) => self.drive_state(module, &cx, &site, args).await,
-                None => self.drive_state(module, &cx, site, args).await,
+                Some(site) => self.drive_state(task, module, &cx, &site, args).await,
+                None => self.drive_state(task, module, &cx, site, args).await,
             },
             Kind::Action(module) => self.drive_action(module, &cx, site, args).await,
             Kind::Engine => Err(Failure::new(format!("`{}` is not run on a host", task.module_name)).into()),
@@ -169,7 +169,7 @@ impl Engine {
         if !sure || makes.iter().any(|thing| site.host.plan_makes(thing)) {
             return Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg));
         }
-        site.host.plan_change(makes);
+        site.host.plan_change(makes, touched_by(task.module.spec.name, args, &Fields::new()));
         let needs: Vec<String> = failure.needs.iter().map(ToString::to_string).collect();
         let mut done = Done::new(Status::Changed, Fields::new());
         done.summary = vec![format!("once there is {}", needs.join(" and "))];
@@ -179,6 +179,7 @@ impl Engine {
 
     async fn drive_state(
         &self,
+        task: &Task,
         module: &dyn StateModule,
         cx: &Context<'_>,
         site: &Site,
@@ -211,13 +212,22 @@ impl Engine {
             }
         };
         if site.check {
-            site.host.plan_change(module.makes(args));
+            site.host.plan_change(module.makes(args), touched_by(task.module.spec.name, args, &change.result));
             let mut done = Self::changed(change.result.clone(), change);
             if action {
                 // That it runs is known, what comes of it is not.
                 done.unknown = Some("its result is known only when it is run".to_owned());
             }
             return Ok(done);
+        }
+        if action && self.parts.world.options.check {
+            // `check_mode: false`: a command that only looks, which a plan runs.
+            let text = args.fields().values().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            if let Some(thing) = site.host.plan_touches_in(&text) {
+                return Ok(Done::unknown(format!(
+                    "it names {thing}, which an earlier change of this plan makes or changes"
+                )));
+            }
         }
         let applied = self.apply(site, &change).await?;
         let fields = module.finish(cx, args, &change, &seen, &applied)?;
@@ -233,7 +243,7 @@ impl Engine {
 
     /// What a module tells of, if the plan has changed it before.
     fn planned_under(module: &dyn StateModule, site: &Site, args: &Args, fields: &Fields) -> Option<Thing> {
-        if !site.check || !site.host.has_planned() {
+        if !site.host.has_planned() {
             return None;
         }
         let exists = fields.get("stat").and_then(|stat| stat.get_attr("exists").ok());
@@ -349,12 +359,28 @@ impl Engine {
             },
         };
         if site.check && done.status == Status::Changed {
-            site.host.plan_change(vec![]);
+            site.host.plan_change(vec![], vec![]);
         }
         done.summary = summary;
         done.diff = diff;
         Ok(done)
     }
+}
+
+/// The paths that a change makes, changes or removes, as far as its arguments and foretold result name them.
+fn touched_by(module: &str, args: &Args, result: &Fields) -> Vec<Thing> {
+    let told = |name: &str| result.get(name).and_then(Value::as_str).or_else(|| args.str(name));
+    let paths = ["path", "dest"].into_iter().filter_map(told).filter(|path| path.starts_with('/'));
+    let whole = match module {
+        "copy" | "unarchive" => true,
+        "file" => args.str("state") == Some("absent") || args.get("recurse").is_some_and(Value::is_true),
+        _ => false,
+    };
+    let thing = |path: &str| {
+        let path = path.trim_end_matches('/').to_owned();
+        if whole { Thing::Tree(path) } else { Thing::Path(path) }
+    };
+    paths.map(thing).collect()
 }
 
 /// The failure of a step: what it wrote to stderr, or that it did not end well.

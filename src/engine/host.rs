@@ -96,6 +96,8 @@ pub struct Host {
     planned: AtomicUsize,
     /// What those changes would have made.
     made: Mutex<Vec<Thing>>,
+    /// What they would have made, changed or removed.
+    touched: Mutex<Vec<Thing>>,
     in_play: AtomicBool,
     /// How many blocks with a `rescue` it is in.
     guards: AtomicUsize,
@@ -104,6 +106,22 @@ pub struct Host {
     pub(super) gathering: tokio::sync::Mutex<()>,
     /// When facts were gathered: how many changes had been made.
     pub(super) facts_mark: AtomicU64,
+}
+
+/// Whether a path is this one, or below it.
+fn is_in(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || root.is_empty())
+}
+
+/// Whether a text names a path, or one below it, as a whole word.
+fn mentions(text: &str, path: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    path.len() > 1
+        && text.match_indices(path).any(|(at, _)| {
+            let after = text.get(at + path.len()..).unwrap_or_default().chars().next();
+            let before = text.get(..at).unwrap_or_default().chars().next_back();
+            !after.is_some_and(is_name) && !before.is_some_and(|c| is_name(c) || c == '/')
+        })
 }
 
 /// Locks that are never held across a panic hold plain data: a poisoned one is still good.
@@ -130,6 +148,7 @@ impl Host {
             facts_request: Mutex::default(),
             planned: AtomicUsize::new(0),
             made: Mutex::default(),
+            touched: Mutex::default(),
             in_play: AtomicBool::new(false),
             guards: AtomicUsize::new(0),
             lacks_secret: AtomicBool::new(false),
@@ -238,15 +257,38 @@ impl Host {
         lock(&self.counts).unreachable = true;
     }
 
-    /// Notes a change that a plan does not make, and what it would have made.
-    pub(super) fn plan_change(&self, made: Vec<Thing>) {
+    /// Notes a change that a plan does not make: what it would have made, and what else it would have changed.
+    pub(super) fn plan_change(&self, made: Vec<Thing>, touched: Vec<Thing>) {
         self.planned.fetch_add(1, Ordering::Relaxed);
+        lock(&self.touched).extend(made.iter().cloned().chain(touched));
         lock(&self.made).extend(made);
     }
 
-    /// Whether a change of the plan makes or changes this very thing.
+    /// Whether a change of the plan makes, changes or removes this very thing; of a tree, anything in it.
     pub(super) fn plan_touches(&self, thing: &Thing) -> bool {
-        lock(&self.made).contains(thing)
+        let touched = lock(&self.touched);
+        match thing {
+            Thing::Tree(root) => touched.iter().any(|other| match other {
+                Thing::Path(path) => is_in(path, root),
+                Thing::Tree(path) => is_in(path, root) || is_in(root, path),
+                _ => false,
+            }),
+            Thing::Path(path) => touched.iter().any(|other| match other {
+                Thing::Tree(root) => is_in(path, root),
+                _ => other == thing,
+            }),
+            _ => touched.contains(thing),
+        }
+    }
+
+    /// A path that a change of the plan touches and that stands in this text.
+    pub(super) fn plan_touches_in(&self, text: &str) -> Option<Thing> {
+        let touched = lock(&self.touched);
+        let named = |thing: &&Thing| match thing {
+            Thing::Path(path) | Thing::Tree(path) => mentions(text, path),
+            _ => false,
+        };
+        touched.iter().find(named).cloned()
     }
 
     /// Whether a change of the plan makes this thing.

@@ -166,7 +166,8 @@ while ! ln "$new" "$d/lock" 2>/dev/null; do
     claim=$d/.broken.$pid.$since
     if mkdir "$claim" 2>/dev/null; then
         was="$pid $since $where"
-        seen 2>/dev/null && [ "$pid $since $where" = "$was" ] && rm -f "$d/lock"
+        seen 2>/dev/null
+        [ "$pid $since $where" = "$was" ] && rm -f "$d/lock"
         rmdir "$claim"
     fi
 done
