@@ -13,7 +13,9 @@ use super::lock::Held;
 use super::result::Done;
 use super::workstation::TaskWorkstation;
 use super::{Engine, Kind};
-use crate::connection::{Answer, Become, Connection, ConnectionError, ConnectionErrorKind, Frame, Shell, Target};
+use crate::connection::{
+    Answer, Become, Connection, ConnectionError, ConnectionErrorKind, Frame, Shell, Target, TransportKind,
+};
 use crate::event::{Event, Status};
 use crate::modules::{
     ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
@@ -107,7 +109,7 @@ impl Engine {
             self.parts.sink.emit(Event::Connecting { host: site.host.name().to_owned() });
         }
         let (connection, took) = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
-        if let Some(duration) = took {
+        if let Some(duration) = took.filter(|_| site.target.kind == TransportKind::Ssh) {
             self.parts.sink.emit(Event::Connected { host: site.host.name().to_owned(), duration });
         }
         Ok(connection)

@@ -49,7 +49,12 @@ impl Engine {
     /// Says what the task at hand would notify, so that it can be noted together with the change.
     pub(super) async fn announce(&self, batch: &Batch, task: &Task, host: &Arc<Host>, scope: &TaskScope) {
         let notifies = self.parts.journal && !task.gathered(|keywords| &keywords.notify).is_empty();
-        let names = if notifies { self.notified_by(task, scope).await } else { vec![] };
+        // Facts are not gathered for it: a task that changes nothing must not pay for that.
+        let names = if notifies {
+            self.notified_by(task, &scope.clone().speculating().without_gathering()).await
+        } else {
+            vec![]
+        };
         let known = |name: &String| !self.handlers_called(batch, host, name).is_empty();
         let names: Vec<String> = names.into_iter().map(|(name, _)| name).filter(known).collect();
         let intent = Intent { play: batch.key.clone(), section: batch.section(), names };

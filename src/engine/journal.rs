@@ -93,6 +93,8 @@ pub struct Journal {
     kept: Mutex<Vec<Kept>>,
     /// Every note of this run, by its file's name.
     own: Mutex<std::collections::HashSet<String>>,
+    /// The plays of this run, each as often as it came.
+    plays: Mutex<Vec<String>>,
     /// Removals that are under way.
     leaving: Mutex<Vec<Answering>>,
 }
@@ -115,6 +117,16 @@ fn short_hash(parts: &[&str]) -> String {
 pub fn play_key(root: &std::path::Path, file: &str, name: &str) -> String {
     let project = root.file_name().unwrap_or_default().to_string_lossy();
     format!("{project}/{file}: {name}")
+}
+
+impl Journal {
+    /// The key of a play that begins. Plays of one playbook that are called the same are told apart by their order.
+    pub(super) fn tell_apart(&self, key: String) -> String {
+        let mut plays = lock(&self.plays);
+        let before = plays.iter().filter(|known| **known == key).count();
+        plays.push(key.clone());
+        if before == 0 { key } else { format!("{key} ({})", before + 1) }
+    }
 }
 
 impl Engine {
@@ -318,5 +330,7 @@ mod tests {
         let key = |root: &str| play_key(std::path::Path::new(root), "playbooks/site.yml", "Web");
         assert_eq!(key("/home/a/media"), "media/playbooks/site.yml: Web");
         assert_eq!(key("/home/a/media"), key("/srv/ci/media"));
+        let journal = Journal::default();
+        assert_eq!([1, 2, 3].map(|_| journal.tell_apart("k".into())), ["k", "k (2)", "k (3)"]);
     }
 }

@@ -147,7 +147,11 @@ stat() {{
     start=${{20}}
     [ "$1" != Z ] && [ "$1" != X ]
 }}
-seen() {{ pid= since= where= other= about=; {{ IFS=' ' read -r pid since where other; IFS= read -r about; }} <"$d/lock"; }}
+# seen: reads the lock; `there` is empty when there is none.
+seen() {{
+    there= pid= since= where= other= about=
+    {{ there=1; IFS=' ' read -r pid since where other; IFS= read -r about; }} <"$d/lock"
+}} 2>/dev/null
 alive() {{ [ "$where" = "$boot" ] && stat "$pid" && [ "$start" = "$since" ]; }}
 mkdir -p "$d" || {{ echo impossible; exit; }}
 IFS= read -r boot </proc/sys/kernel/random/boot_id && stat $$ || {{ echo impossible; echo "there is no /proc" >&2; exit; }}
@@ -156,18 +160,19 @@ printf '%s\n%s\n' "$$ $start $boot {run}" {about} >"$new" || {{ echo impossible;
 turns=0
 while ! ln "$new" "$d/lock" 2>/dev/null; do
     turns=$((turns + 1))
-    if ! [ -e "$d/lock" ]; then
+    seen
+    if [ -z "$there" ]; then
+        # It has just gone; or no link can be made here.
         [ $turns -lt 20 ] && continue
-        rm -f "$new"; echo impossible; ln "$new" "$d/lock"; exit
+        echo impossible; rm -f "$new"; exit
     fi
-    seen 2>/dev/null
     if [ "$other" = {run} ]; then break; fi
     if alive || [ $turns -ge 20 ]; then rm -f "$new"; echo busy; printf '%s\n' "$about"; exit; fi
     claim=$d/.broken.$pid.$since
     if mkdir "$claim" 2>/dev/null; then
         was="$pid $since $where"
-        seen 2>/dev/null
-        [ "$pid $since $where" = "$was" ] && rm -f "$d/lock"
+        seen
+        [ -n "$there" ] && [ "$pid $since $where" = "$was" ] && rm -f "$d/lock"
         rmdir "$claim"
     fi
 done

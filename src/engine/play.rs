@@ -87,6 +87,7 @@ impl Engine {
         }
         let root = self.parts.loader.files().root();
         let key = super::journal::play_key(&root, &play.hosts.span.source.name, &vars.name);
+        let key = self.journal.tell_apart(key);
         for batch in self.batches(play, &hosts)? {
             let batch = Batch {
                 play: Arc::clone(play),

@@ -31,7 +31,7 @@ pub fn lines(event: &Event, options: &Options) -> Vec<String> {
             vec![options.paint.text(Style::Strong, &format!("{name} ({})", counted(hosts.len(), "host")))]
         }
         Event::Connected { host, duration } if options.verbosity >= 1 => {
-            let text = format!("connected in {:.2} s", duration.as_secs_f64());
+            let text = format!("connected in {} ms", duration.as_millis());
             vec![format!("{}{}", host_column(host, options), options.paint.text(Style::Dim, &text))]
         }
         Event::ItemFinished { task, host, item, report } => of_report(task, host, Some(item), report, options),
