@@ -334,6 +334,7 @@ impl Engine {
             engine: self,
             site,
             open: AtomicBool::new(false),
+            unlocking: tokio::sync::Mutex::default(),
             stale: AtomicBool::new(false),
             announced: Mutex::default(),
             changing: Mutex::default(),
@@ -397,6 +398,7 @@ struct ActionHost<'a> {
     engine: &'a Engine,
     site: &'a Site,
     open: AtomicBool,
+    unlocking: tokio::sync::Mutex<()>,
     /// Another run had to be waited for: the module is run once more, and this time changes nothing.
     stale: AtomicBool,
     announced: Mutex<(Vec<String>, Vec<Diff>)>,
@@ -439,6 +441,12 @@ impl ActionHost<'_> {
 
     /// Opens the way for changes, unless the host is locked by another run: then every change fails.
     async fn unlock(&self) {
+        // What a module does at the same time opens it once, and waits for another run once.
+        let _one = self.unlocking.lock().await;
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if lost || self.open.load(Ordering::Relaxed) || self.stale.load(Ordering::Relaxed) {
+            return;
+        }
         match self.engine.hold(self.site).await {
             Ok(Held::AtOnce) => {}
             Ok(Held::Waited) => return self.stale.store(true, Ordering::Relaxed),
@@ -487,9 +495,7 @@ impl ModuleHost for ActionHost<'_> {
             if self.site.check {
                 return Gate::CheckOnly;
             }
-            if !self.open.load(Ordering::Relaxed) && !self.stale.load(Ordering::Relaxed) {
-                self.unlock().await;
-            }
+            self.unlock().await;
             Gate::Go
         })
     }
