@@ -212,3 +212,27 @@ fn a_run_does_not_wait_for_itself() {
     );
     well(project.mms(&["run", "playbooks/both.yml", "--lock-timeout", "0"]));
 }
+
+/// A module that is a conversation with the host starts it again after it has waited.
+#[test]
+fn a_conversation_is_held_again_after_waiting() {
+    let project = Project::new();
+    play(&project, "site", &format!("    - name: Change\n      command: \"true\"\n{WAIT}"), "");
+    let mut first = spawn(&project, &["run", "playbooks/site.yml"]);
+    assert!(until(&|| project.path("started").exists()), "it never started");
+    let fetch = "    - name: Fetch\n      get_url: {url: \"file://{{ top }}/source\", dest: \"{{ top }}/fetched\"}\n";
+    let other = neighbour(&project, fetch);
+    other.write("source", "what is fetched\n");
+    let refused = other.mms(&["run", "playbooks/site.yml", "--lock-timeout", "0"]);
+    assert_eq!(refused.code, Some(3), "{refused}");
+    assert!(!other.path("fetched").exists());
+    let mut second = spawn(&other, &["run", "playbooks/site.yml"]);
+    let mut lines = read_until(&mut second, "waiting for another run: ");
+    assert!(!other.path("fetched").exists());
+    project.write("go", "");
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(0), "{rest}");
+    assert_eq!(other.read("fetched"), "what is fetched\n");
+}
