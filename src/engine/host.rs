@@ -84,6 +84,8 @@ pub struct Host {
     intent: Mutex<Option<super::journal::Intent>>,
     /// The connections whose login shell holds the lock of this run; see `lock`.
     held: Mutex<Vec<Target>>,
+    /// Those over which it was ever taken, which may have left it behind.
+    locked: Mutex<Vec<Target>>,
     /// Held while the lock is taken, so that it is taken once.
     pub(super) locking: tokio::sync::Mutex<()>,
     /// Handlers that were notified, by identity; see `handlers`.
@@ -142,6 +144,7 @@ impl Host {
             bets: Mutex::default(),
             intent: Mutex::default(),
             held: Mutex::default(),
+            locked: Mutex::default(),
             locking: tokio::sync::Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
@@ -344,11 +347,16 @@ impl Host {
 
     pub(super) fn note_held(&self, target: &Target) {
         lock(&self.held).push(target.clone());
+        let mut locked = lock(&self.locked);
+        if !locked.contains(target) {
+            locked.push(target.clone());
+        }
     }
 
     /// The connections over which the lock was taken; it is not held any longer.
-    pub(super) fn take_held(&self) -> Vec<Target> {
-        std::mem::take(&mut *lock(&self.held))
+    pub(super) fn take_locked(&self) -> Vec<Target> {
+        lock(&self.held).clear();
+        std::mem::take(&mut *lock(&self.locked))
     }
 
     fn line(&self, target: &Target) -> Arc<OnceCell<Arc<dyn Connection>>> {
@@ -374,8 +382,8 @@ impl Host {
     /// Forgets the connections, so that the next task connects anew.
     pub(super) async fn disconnect(&self) {
         self.forget_ahead();
-        // They end with the shells.
-        self.take_held();
+        // The lock ends with the shell.
+        lock(&self.held).clear();
         let lines = std::mem::take(&mut *lock(&self.connections));
         for (_, cell) in lines {
             if let Some(connection) = cell.get() {

@@ -120,7 +120,11 @@ impl Engine {
     pub(super) async fn let_go(&self, host: &Host) {
         let script =
             format!("{DIR}\nIFS= read -r l <\"$d/lock\" && [ \"${{l##* }}\" = {} ] && rm -f \"$d/lock\"\n:", self.run);
-        for target in host.take_held() {
+        for target in host.take_locked() {
+            // Not over a connection that would have to be made for it.
+            if !host.is_connected(&target) {
+                continue;
+            }
             let give_back = async {
                 let connection = host.connection(self.parts.connector.as_ref(), &target).await?.0;
                 connection.shell(None).await?.submit(Frame::new(script.as_str())).await
@@ -166,7 +170,8 @@ while ! ln "$new" "$d/lock" 2>/dev/null; do
         [ $turns -lt 20 ] && continue
         echo impossible; rm -f "$new"; exit
     fi
-    if [ "$other" = {run} ]; then break; fi
+    # Of this run, over another connection. What a reboot has left of it is broken like any other.
+    if [ "$other" = {run} ] && alive; then break; fi
     if alive || [ $turns -ge 20 ]; then rm -f "$new"; echo busy; printf '%s\n' "$about"; exit; fi
     claim=$d/.broken.$pid.$since
     if mkdir "$claim" 2>/dev/null; then

@@ -236,3 +236,23 @@ fn a_conversation_is_held_again_after_waiting() {
     assert_eq!(second.wait().unwrap().code(), Some(0), "{rest}");
     assert_eq!(other.read("fetched"), "what is fetched\n");
 }
+
+/// After a new connection the lock is taken anew, for the shell that lives now, and it does not stay behind.
+#[test]
+fn a_lock_is_taken_again_over_a_new_connection() {
+    let project = Project::new();
+    let note = |name: &str| {
+        format!("    - name: {name}\n      shell: cp \"$HOME/.local/state/mms/lock\" \"{{{{ top }}}}/{name}\"\n")
+    };
+    let reset = "    - meta: reset_connection\n";
+    play(
+        &project,
+        "site",
+        &format!("{}{reset}{}{reset}    - name: Look\n      stat: {{path: /}}\n", note("before"), note("after")),
+        "",
+    );
+    well(project.mms(&["run", "playbooks/site.yml"]));
+    let holder = |name: &str| project.read(name).split(' ').next().unwrap().to_owned();
+    assert_ne!(holder("before"), holder("after"));
+    assert!(!project.path("home/.local/state/mms/lock").exists());
+}
