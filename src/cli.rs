@@ -11,6 +11,7 @@ mod run;
 mod selection;
 mod services;
 mod session;
+mod signals;
 mod status;
 mod vault;
 
@@ -74,6 +75,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(Exit::Internal as u8);
         }
     };
+    if let Err(error) = signals::watch() {
+        ui.error(&Error::internal(format!("cannot listen for signals: {error}")));
+        return ExitCode::from(Exit::Internal as u8);
+    }
     let exit = match runtime.block_on(dispatch(cli, &ui)) {
         Ok(exit) => exit,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! Talking to a target: one connection per host, one persistent POSIX `sh` per (host, become user), frames in program
+//! Talking to a target: one connection per host, one persistent POSIX `sh` for each way to become a user there, frames in program
 //! order. Knows nothing of playbooks.
 //!
 //! [`connect`] gives a [`Connection`]. What carries it is a `Transport` (`local`, `ssh`) that starts processes whose stdin, stdout
@@ -76,7 +76,7 @@ pub enum UnknownHostKey {
 }
 
 /// How to become another user on the target: `become_method` and friends.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Become {
     /// `become_method`.
     pub method: BecomeMethod,
@@ -88,6 +88,16 @@ pub struct Become {
     pub executable: Option<String>,
     /// `become_flags`, split into words.
     pub flags: Vec<String>,
+}
+
+impl fmt::Debug for Become {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, user, password, executable, flags } = self;
+        let password = password.as_ref().map(|_| "…");
+        let mut text = f.debug_struct("Become");
+        text.field("method", method).field("user", user).field("password", &password);
+        text.field("executable", executable).field("flags", flags).finish()
+    }
 }
 
 /// `become_method`.

@@ -14,7 +14,9 @@ mod handlers;
 mod host;
 mod include;
 mod item;
+mod journal;
 mod list;
+mod lock;
 mod play;
 mod result;
 mod target;
@@ -40,6 +42,7 @@ use crate::vars::World;
 pub use ask::Question;
 pub use builtin::takes_expressions;
 pub use host::Host;
+pub use lock::LockOptions;
 pub use target::TargetDefaults;
 pub use task::glob;
 
@@ -88,6 +91,10 @@ pub struct Parts {
     pub start_at: Option<String>,
     /// `--force-handlers`.
     pub force_handlers: bool,
+    /// Whether handlers that are owed are noted on the hosts; see [`journal`].
+    pub journal: bool,
+    /// How hosts are locked against other runs; not at all when not set. See [`lock`].
+    pub lock: Option<LockOptions>,
 }
 
 /// Runs playbooks on hosts.
@@ -98,6 +105,9 @@ pub struct Engine {
     forks: Arc<Semaphore>,
     changes: ahead::Changes,
     start_at: std::sync::Mutex<Option<String>>,
+    journal: journal::Journal,
+    /// What tells this run from others on a host.
+    run: String,
     /// How many probes may be under way ahead; none with 0.
     window: usize,
 }
@@ -115,6 +125,8 @@ impl Engine {
             forks,
             changes: ahead::Changes::default(),
             start_at,
+            journal: journal::Journal::default(),
+            run: format!("{:032x}", rand::random::<u128>()),
             window: ahead::WINDOW,
         }
     }
@@ -148,6 +160,9 @@ impl Engine {
         {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
         }
+        self.settle_journal().await;
+        let known = self.known_hosts();
+        futures::future::join_all(known.iter().map(|host| self.let_go(host))).await;
         self.close().await;
         // Those that the run added come last.
         let mut hosts: Vec<Arc<Host>> = self.known_hosts();
@@ -162,7 +177,8 @@ impl Engine {
         outcome.map(|()| summary)
     }
 
-    /// Closes every connection and kills what still runs on the targets. Also for Ctrl-C.
+    /// Closes every connection and kills what still runs on the targets. Also for Ctrl-C: locks end with the shells that hold them,
+    /// not before what they protect has ended.
     pub async fn close(&self) {
         let hosts = self.known_hosts();
         futures::future::join_all(hosts.iter().map(|host| host.close())).await;

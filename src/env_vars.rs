@@ -33,6 +33,7 @@ env_vars! {
     INVENTORY = "MMS_INVENTORY" or "ANSIBLE_INVENTORY", "Inventory files, directories or host lists, separated by commas.";
     ROLES_PATH = "MMS_ROLES_PATH" or "ANSIBLE_ROLES_PATH", "Directories in which roles are searched, separated by colons.";
     FORKS = "MMS_FORKS" or "ANSIBLE_FORKS", "How many hosts are worked on at the same time.";
+    LOCK_TIMEOUT = "MMS_LOCK_TIMEOUT", "How many seconds another run on the same host is waited for.";
     DIFF = "MMS_DIFF" or "ANSIBLE_DIFF_ALWAYS", "Whether differences are shown.";
     COLOR = "MMS_COLOR", "When colours are used: `auto`, `always` or `never`.";
     NO_COLOR = "NO_COLOR" or "ANSIBLE_NOCOLOR", "Turns colours off when it is set to anything.";

@@ -29,8 +29,12 @@ pub enum Exit {
     Vault = 4,
     /// A mistake in mms itself.
     Internal = 70,
-    /// Interrupted by the user.
+    /// The terminal was closed (SIGHUP).
+    HungUp = 129,
+    /// Interrupted by the user (SIGINT).
     Interrupted = 130,
+    /// Told to end (SIGTERM).
+    Terminated = 143,
 }
 
 impl Exit {
@@ -43,7 +47,7 @@ impl Exit {
             Self::Failed => 2,
             Self::Vault => 3,
             Self::User => 4,
-            Self::Interrupted => 5,
+            Self::HungUp | Self::Interrupted | Self::Terminated => 5,
             Self::Internal => 6,
         };
         if rank(other) > rank(self) { other } else { self }
@@ -63,6 +67,10 @@ pub enum ErrorKind {
     Failed,
     /// The user pressed Ctrl-C.
     Interrupted,
+    /// SIGTERM.
+    Terminated,
+    /// SIGHUP.
+    HungUp,
     /// mms contradicts itself.
     Internal,
 }
@@ -129,6 +137,8 @@ impl Error {
             ErrorKind::Unreachable => Exit::Unreachable,
             ErrorKind::Failed => Exit::Failed,
             ErrorKind::Interrupted => Exit::Interrupted,
+            ErrorKind::Terminated => Exit::Terminated,
+            ErrorKind::HungUp => Exit::HungUp,
             ErrorKind::Internal => Exit::Internal,
         }
     }

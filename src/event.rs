@@ -16,6 +16,8 @@ pub enum Event {
     PlayStarted { name: String, hosts: Vec<String>, check: bool },
     /// A host is being connected to.
     Connecting { host: String },
+    /// A host is connected and logged in to, after this long.
+    Connected { host: String, duration: Duration },
     /// A task starts on a host.
     TaskStarted { task: Arc<TaskLabel>, host: String },
     /// A line of output of a running command, or a module's progress line.

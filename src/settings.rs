@@ -22,6 +22,8 @@ pub struct Settings {
     pub roles_path: Vec<PathBuf>,
     /// How many hosts are worked on at the same time.
     pub forks: usize,
+    /// How long another run on the same host is waited for.
+    pub lock_timeout: Duration,
     /// Whether differences are shown.
     pub diff: bool,
     /// When colours are used.
@@ -66,6 +68,7 @@ pub struct Given {
     pub inventory: Option<Vec<String>>,
     pub roles_path: Option<Vec<PathBuf>>,
     pub forks: Option<usize>,
+    pub lock_timeout: Option<Duration>,
     pub diff: Option<bool>,
     pub color: Option<Color>,
     pub remote_user: Option<String>,
@@ -87,6 +90,7 @@ impl Given {
             inventory: self.inventory.or(lower.inventory),
             roles_path: self.roles_path.or(lower.roles_path),
             forks: self.forks.or(lower.forks),
+            lock_timeout: self.lock_timeout.or(lower.lock_timeout),
             diff: self.diff.or(lower.diff),
             color: self.color.or(lower.color),
             remote_user: self.remote_user.or(lower.remote_user),
@@ -112,6 +116,7 @@ impl Settings {
             }),
             roles_path: given.roles_path.unwrap_or_else(|| vec![project.roles()]),
             forks: given.forks.unwrap_or(50),
+            lock_timeout: given.lock_timeout.unwrap_or(Duration::from_secs(60)),
             diff: given.diff.unwrap_or(false),
             color: given.color.unwrap_or_default(),
             remote_user: given.remote_user,

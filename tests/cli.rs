@@ -9,6 +9,8 @@
 mod canary;
 #[path = "cli/command_line.rs"]
 mod command_line;
+#[path = "cli/connected.rs"]
+mod connected;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/help.rs"]
@@ -21,8 +23,12 @@ mod lab;
 mod mistakes;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/owed.rs"]
+mod owed;
 #[path = "cli/project.rs"]
 mod project;
+#[path = "cli/signals.rs"]
+mod signals;
 #[allow(dead_code, reason = "shared with the tests of the connection, which use more of it")]
 #[path = "connection/sshd.rs"]
 mod sshd;

@@ -10,6 +10,8 @@
 mod bench;
 #[path = "engine/random.rs"]
 mod random;
+#[path = "engine/rounds.rs"]
+mod rounds;
 
 use std::path::Path;
 
@@ -65,6 +67,7 @@ fn tell(story: &Story, window: Option<usize>) -> String {
         start_at: story.start_at.clone(),
         window,
         fake: story.fake,
+        guarded: false,
         kill_after: None,
     };
     bench.run().lines

@@ -83,6 +83,7 @@ fn defaults_apply_when_nobody_says_anything() {
     assert_eq!(settings.inventory, [root.join("inventory").display().to_string()]);
     assert_eq!(settings.roles_path, [root.join("roles")]);
     assert_eq!((settings.forks, settings.timeout), (50, Duration::from_secs(10)));
+    assert_eq!(settings.lock_timeout, Duration::from_secs(60));
     assert_eq!((settings.diff, settings.accept_new, settings.become_enabled), (false, false, false));
     assert_eq!(settings.color, Color::Auto);
 }
@@ -91,6 +92,7 @@ const MANIFEST: &str = r#"
 inventory = "hosts.yml"
 roles_path = ["roles", "/usr/share/roles"]
 forks = 7
+lock_timeout = 300
 diff = true
 color = "never"
 [ssh]
@@ -114,6 +116,7 @@ fn the_manifest_is_read_with_paths_relative_to_the_root() {
     assert_eq!(settings.inventory, [root.join("hosts.yml").display().to_string()]);
     assert_eq!(settings.roles_path, [root.join("roles"), PathBuf::from("/usr/share/roles")]);
     assert_eq!((settings.forks, settings.diff, settings.color), (7, true, Color::Never));
+    assert_eq!(settings.lock_timeout, Duration::from_secs(300));
     assert_eq!(settings.remote_user.as_deref(), Some("toml"));
     assert_eq!(settings.private_key, Some(root.join("keys/id")));
     assert_eq!((settings.timeout, settings.accept_new), (Duration::from_secs(20), true));

@@ -7,6 +7,7 @@ use clap_complete::ArgValueCandidates;
 use tokio::sync::mpsc;
 
 use super::session::text_of;
+use super::signals::{self, Signal};
 use super::status::{looking, of_host};
 use super::{Global, Session, complete, services};
 use crate::engine::{Engine, Host, Question};
@@ -43,9 +44,11 @@ impl Logs {
         let hosts = engine.select("all")?;
         let many = hosts.len() > 1;
         let work = futures::future::join_all(hosts.iter().map(|host| self.of_host(&engine, host, ui, many)));
-        let outcome = tokio::select! {
-            outcomes = work => outcomes.into_iter().collect::<Result<Vec<bool>>>(),
-            _ = tokio::signal::ctrl_c() => Ok(vec![true]),
+        let outcome = match signals::until_stopped(work).await {
+            Ok(outcomes) => outcomes.into_iter().collect::<Result<Vec<bool>>>(),
+            // That is how following ends.
+            Err(Signal::Interrupt) if self.follow => Ok(vec![true]),
+            Err(signal) => Err(signal.error()),
         };
         engine.close().await;
         if !outcome?.contains(&true) {

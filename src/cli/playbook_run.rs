@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::session::Selected;
-use super::{Global, Session, complete, extra_vars, selection};
-use crate::engine::{self, Engine, Parts};
+use super::{Global, Session, complete, extra_vars, selection, signals};
+use crate::engine::{self, Engine, LockOptions, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
 use crate::inventory::Growth;
@@ -41,6 +42,9 @@ pub struct RunArgs {
     /// How many hosts are worked on at the same time
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub forks: Option<u16>,
+    /// Seconds that another run on the same host is waited for
+    #[arg(long, value_name = "SECONDS")]
+    pub lock_timeout: Option<u64>,
     /// Run handlers even on hosts where a task failed
     #[arg(long)]
     pub force_handlers: bool,
@@ -79,6 +83,9 @@ impl PlaybookRun<'_> {
         let mut session = Session::open(self.global, ui)?;
         if let Some(forks) = self.args.forks {
             session.settings.forks = usize::from(forks);
+        }
+        if let Some(seconds) = self.args.lock_timeout {
+            session.settings.lock_timeout = Duration::from_secs(seconds);
         }
         let mut worst = Exit::Ok;
         for path in paths {
@@ -153,19 +160,20 @@ impl PlaybookRun<'_> {
             prompter: Arc::clone(&session.prompter),
             start_at: self.args.start_at_task.clone(),
             force_handlers: self.args.force_handlers,
+            journal: true,
+            lock: (!self.check).then(|| LockOptions {
+                owner: owner(),
+                what: format!("{} of {}", session.project.name_of(&path), session.project.root().display()),
+                patience: session.settings.lock_timeout,
+            }),
         });
-        let outcome = tokio::select! {
-            outcome = engine.run(&playbook) => outcome,
-            _ = tokio::signal::ctrl_c() => {
+        let outcome = match signals::until_stopped(engine.run(&playbook)).await {
+            Ok(outcome) => outcome,
+            Err(signal) => {
                 ui.progress().finish();
                 ui.note("stopping what runs on the hosts (Ctrl-C again leaves at once)");
-                // A second Ctrl-C ends the wait.
-                tokio::select! {
-                    () = engine.close() => {}
-                    _ = tokio::signal::ctrl_c() => {}
-                }
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted")
-                    .hint("what was finished stays; run the same command again to go on"));
+                engine.close().await;
+                return Err(signal.error().hint("what was finished stays; run the same command again to go on"));
             }
         };
         session.show_warnings();
@@ -203,6 +211,15 @@ impl PlaybookRun<'_> {
             .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
             .hint(hint)
     }
+}
+
+/// Who runs mms, and where: `user@workstation`.
+fn owner() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = set("USER").or_else(|| set("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    format!("{user}@{}", host.or_else(|| set("HOSTNAME")).unwrap_or_else(|| "a workstation".to_owned()))
 }
 
 /// Prints what a run would do, without connecting.

@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
-use super::{Global, Session, complete, services};
+use super::{Global, Session, complete, services, signals};
 use crate::engine::{Engine, Host, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
@@ -33,8 +33,10 @@ impl Status {
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
         let hosts = engine.select("all")?;
-        let asked = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host))).await;
+        let asking = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host)));
+        let asked = signals::until_stopped(asking).await;
         engine.close().await;
+        let asked = asked.map_err(signals::Signal::error)?;
         let mut exit = Exit::Ok;
         for (host, answer) in hosts.iter().zip(asked) {
             match answer {
@@ -78,6 +80,8 @@ pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine
         prompter: Arc::clone(&session.prompter),
         start_at: None,
         force_handlers: false,
+        journal: false,
+        lock: None,
     }))
 }
 

@@ -7,7 +7,7 @@ use age::secrecy::ExposeSecret;
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{Global, Session};
+use super::{Global, Session, signals};
 use crate::diagnostic::{Source, Span};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::secret::{Redactor, SHORTEST};
@@ -224,7 +224,7 @@ fn edit(session: &Session, path: &Path) -> Result<()> {
         if path.exists() { Err(error) } else { Document::parse(&session.project.name_of(path), "") }
     })?;
     let clear = before.decrypted(&session.keyring)?;
-    let dir = private_dir()?;
+    let dir = signals::guard(private_dir()?);
     let file = dir.path().join("edit.yml");
     write(&file, clear.as_bytes())?;
     loop {
@@ -290,8 +290,11 @@ fn run_editor(file: &Path) -> Result<()> {
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         .unwrap_or_else(|| "vi".to_owned());
     // Editors are often given with arguments, as shells run them.
-    let status =
-        std::process::Command::new("/bin/sh").args(["-c", &format!("{editor} \"$1\""), "editor"]).arg(file).status();
+    let mut command = std::process::Command::new("/bin/sh");
+    let status = command.args(["-c", &format!("{editor} \"$1\""), "editor"]).arg(file).spawn().and_then(|mut child| {
+        let _lent = signals::lend(&child);
+        child.wait()
+    });
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => {

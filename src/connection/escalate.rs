@@ -82,7 +82,8 @@ impl<'a> Request<'a> {
                 words.extend(flags.filter(|flag| !matches!(*flag, "-n" | "-S")));
                 words.push("-S");
                 match wanted.password {
-                    Some(_) => words.extend(["-p", &prompt]),
+                    // With `-k` sudo does not remember that another password was accepted a moment ago.
+                    Some(_) => words.extend(["-k", "-p", &prompt]),
                     None => words.push("-n"),
                 }
                 words.extend(["-u", &wanted.user, "--", shell, "-c", &stage]);

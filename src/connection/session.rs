@@ -1,4 +1,4 @@
-//! A [`Connection`] over any [`Transport`]: opens one shell per user, closes and resets all of them.
+//! A [`Connection`] over any [`Transport`]: opens one shell for each way to become a user, closes and resets all of them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,14 +12,15 @@ use super::shell::{Opened, Opener, ShellHandle};
 use super::{Answer, Become, Connection, ConnectionError, Shell, transfer};
 use crate::secret::Redactor;
 
-/// The shell of one user; several tasks may wait for it to open.
+/// One shell; several tasks may wait for it to open.
 type Slot = Arc<OnceCell<ShellHandle>>;
 
 pub(crate) struct Session {
     transport: Arc<dyn Transport>,
     redactor: Redactor,
-    /// By become user; `None` is the login user.
-    shells: Mutex<HashMap<Option<String>, Slot>>,
+    /// By everything that says whom to become and how; `None` is the login user. A shell that was opened with one password is not
+    /// given to whoever comes with another: that one has to be accepted by itself.
+    shells: Mutex<HashMap<Option<Become>, Slot>>,
 }
 
 impl Session {
@@ -27,9 +28,9 @@ impl Session {
         Self { transport, redactor, shells: Mutex::default() }
     }
 
-    fn slot(&self, user: Option<&str>) -> Slot {
+    fn slot(&self, wanted: Option<&Become>) -> Slot {
         let mut shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(shells.entry(user.map(str::to_owned)).or_default())
+        Arc::clone(shells.entry(wanted.cloned()).or_default())
     }
 
     /// The user to become, unless it is the login user by name.
@@ -60,7 +61,7 @@ impl Session {
                 Opened::Same => self.login_shell().await,
             }
         };
-        self.slot(Some(&wanted.user)).get_or_try_init(open).await.cloned()
+        self.slot(Some(wanted)).get_or_try_init(open).await.cloned()
     }
 
     fn open_shells(&self) -> Vec<ShellHandle> {

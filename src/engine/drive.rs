@@ -9,10 +9,13 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::host::{Asking, Host};
+use super::lock::Held;
 use super::result::Done;
 use super::workstation::TaskWorkstation;
 use super::{Engine, Kind};
-use crate::connection::{Answer, Become, ConnectionError, ConnectionErrorKind, Frame, Shell, Target};
+use crate::connection::{
+    Answer, Become, Connection, ConnectionError, ConnectionErrorKind, Frame, Shell, Target, TransportKind,
+};
 use crate::event::{Event, Status};
 use crate::modules::{
     ActionModule, Args, Change, Context, Diff, Failure, Gate, Host as ModuleHost, Next, Outcome, Probe, StateModule,
@@ -96,11 +99,20 @@ impl Site {
 
 impl Engine {
     pub(super) async fn shell(&self, site: &Site, user: Option<&Become>) -> Result<Arc<dyn Shell>, ConnectionError> {
+        let shell = self.connect(site).await?.shell(user).await?;
+        self.ask_owed(&site.host, &site.target, user, &shell);
+        Ok(shell)
+    }
+
+    async fn connect(&self, site: &Site) -> Result<Arc<dyn Connection>, ConnectionError> {
         if !site.host.is_connected(&site.target) {
             self.parts.sink.emit(Event::Connecting { host: site.host.name().to_owned() });
         }
-        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
-        connection.shell(user).await
+        let (connection, took) = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        if let Some(duration) = took.filter(|_| site.target.kind == TransportKind::Ssh) {
+            self.parts.sink.emit(Event::Connected { host: site.host.name().to_owned(), duration });
+        }
+        Ok(connection)
     }
 
     /// The answer to a probe: the one that was sent ahead, or a fresh one.
@@ -134,8 +146,8 @@ impl Engine {
         let cx = Context { check: site.check, diff: site.diff, user, workstation };
         let outcome = match task.module.kind {
             Kind::State(module) => match site.instead_of_planned_user() {
-                Some(site) => self.drive_state(module, &cx, &site, args).await,
-                None => self.drive_state(module, &cx, site, args).await,
+                Some(site) => self.drive_state(task, module, &cx, &site, args).await,
+                None => self.drive_state(task, module, &cx, site, args).await,
             },
             Kind::Action(module) => self.drive_action(module, &cx, site, args).await,
             Kind::Engine => Err(Failure::new(format!("`{}` is not run on a host", task.module_name)).into()),
@@ -159,7 +171,7 @@ impl Engine {
         if !sure || makes.iter().any(|thing| site.host.plan_makes(thing)) {
             return Done::unknown(format!("{}; an earlier change of this plan may provide it", failure.msg));
         }
-        site.host.plan_change(makes);
+        site.host.plan_change(makes, touched_by(task.module.spec.name, args, &Fields::new()));
         let needs: Vec<String> = failure.needs.iter().map(ToString::to_string).collect();
         let mut done = Done::new(Status::Changed, Fields::new());
         done.summary = vec![format!("once there is {}", needs.join(" and "))];
@@ -169,6 +181,7 @@ impl Engine {
 
     async fn drive_state(
         &self,
+        task: &Task,
         module: &dyn StateModule,
         cx: &Context<'_>,
         site: &Site,
@@ -176,7 +189,13 @@ impl Engine {
     ) -> Result<Done, Trouble> {
         let mut seen = vec![];
         let (change, action) = loop {
-            match module.plan(cx, args, &seen)? {
+            let next = module.plan(cx, args, &seen)?;
+            if matches!(next, Next::Change(_) | Next::Action(_)) && self.hold(site).await? == Held::Waited {
+                // It was seen as it was before the other run had changed it.
+                seen.clear();
+                continue;
+            }
+            match next {
                 Next::Probe(probe) => seen.push(self.probe(site, &probe).await?),
                 Next::Ok(fields) => {
                     if let Some(thing) = Self::planned_under(module, site, args, &fields) {
@@ -195,13 +214,22 @@ impl Engine {
             }
         };
         if site.check {
-            site.host.plan_change(module.makes(args));
+            site.host.plan_change(module.makes(args), touched_by(task.module.spec.name, args, &change.result));
             let mut done = Self::changed(change.result.clone(), change);
             if action {
                 // That it runs is known, what comes of it is not.
                 done.unknown = Some("its result is known only when it is run".to_owned());
             }
             return Ok(done);
+        }
+        if action && self.parts.world.options.check {
+            // `check_mode: false`: a command that only looks, which a plan runs.
+            let text = args.fields().values().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            if let Some(thing) = site.host.plan_touches_in(&text) {
+                return Ok(Done::unknown(format!(
+                    "it names {thing}, which an earlier change of this plan makes or changes"
+                )));
+            }
         }
         let applied = self.apply(site, &change).await?;
         let fields = module.finish(cx, args, &change, &seen, &applied)?;
@@ -217,7 +245,7 @@ impl Engine {
 
     /// What a module tells of, if the plan has changed it before.
     fn planned_under(module: &dyn StateModule, site: &Site, args: &Args, fields: &Fields) -> Option<Thing> {
-        if !site.check || !site.host.has_planned() {
+        if !site.host.has_planned() {
             return None;
         }
         let exists = fields.get("stat").and_then(|stat| stat.get_attr("exists").ok());
@@ -235,7 +263,8 @@ impl Engine {
 
     async fn apply(&self, site: &Site, change: &Change) -> Result<Vec<Answer>, Trouble> {
         let _changing = self.changes.begin();
-        let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+        let connection = self.connect(site).await?;
+        let mut owed = self.note_owed(site);
         let mut applied = vec![];
         for step in &change.steps {
             let answer = match step {
@@ -243,7 +272,10 @@ impl Engine {
                     let mut frame = site.frame(script, stdin.clone());
                     frame.timeout = timeout.or(frame.timeout);
                     frame.live = (*live && !site.no_log).then(|| self.live(site));
-                    let answer = connection.shell(site.user.as_ref()).await?.submit(frame).await?;
+                    if let Some(note) = owed.take() {
+                        frame.script.insert_str(0, &note);
+                    }
+                    let answer = self.shell(site, site.user.as_ref()).await?.submit(frame).await?;
                     if *check && !answer.ok() {
                         return Err(step_failed(&answer).into());
                     }
@@ -251,6 +283,9 @@ impl Engine {
                 }
                 Step::Upload { from, script } => {
                     let script = format!("{}{script}", site.environment);
+                    if let Some(note) = owed.take() {
+                        self.shell(site, site.user.as_ref()).await?.submit(Frame::new(note)).await?;
+                    }
                     let answer = connection.send_file(site.user.as_ref(), from, &script).await?;
                     if !answer.ok() {
                         return Err(step_failed(&answer).into());
@@ -295,15 +330,23 @@ impl Engine {
         site: &Site,
         args: &Args,
     ) -> Result<Done, Trouble> {
-        let host = ActionHost {
+        let action_host = || ActionHost {
             engine: self,
             site,
             open: AtomicBool::new(false),
+            unlocking: tokio::sync::Mutex::default(),
+            stale: AtomicBool::new(false),
             announced: Mutex::default(),
             changing: Mutex::default(),
             lost: Mutex::default(),
         };
-        let outcome = module.run(cx, args, &host).await;
+        let mut host = action_host();
+        let mut outcome = module.run(cx, args, &host).await;
+        if host.stale.load(Ordering::Relaxed) {
+            // It has seen the host as it was before another run's changes, and has changed nothing.
+            host = action_host();
+            outcome = module.run(cx, args, &host).await;
+        }
         // It may have waited for something that others do (`wait_for`).
         self.changes.waited();
         let (summary, diff) = host.announced.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -319,12 +362,28 @@ impl Engine {
             },
         };
         if site.check && done.status == Status::Changed {
-            site.host.plan_change(vec![]);
+            site.host.plan_change(vec![], vec![]);
         }
         done.summary = summary;
         done.diff = diff;
         Ok(done)
     }
+}
+
+/// The paths that a change makes, changes or removes, as far as its arguments and foretold result name them.
+fn touched_by(module: &str, args: &Args, result: &Fields) -> Vec<Thing> {
+    let told = |name: &str| result.get(name).and_then(Value::as_str).or_else(|| args.str(name));
+    let paths = ["path", "dest"].into_iter().filter_map(told).filter(|path| path.starts_with('/'));
+    let whole = match module {
+        "copy" | "unarchive" => true,
+        "file" => args.str("state") == Some("absent") || args.get("recurse").is_some_and(Value::is_true),
+        _ => false,
+    };
+    let thing = |path: &str| {
+        let path = path.trim_end_matches('/').to_owned();
+        if whole { Thing::Tree(path) } else { Thing::Path(path) }
+    };
+    paths.map(thing).collect()
 }
 
 /// The failure of a step: what it wrote to stderr, or that it did not end well.
@@ -339,6 +398,9 @@ struct ActionHost<'a> {
     engine: &'a Engine,
     site: &'a Site,
     open: AtomicBool,
+    unlocking: tokio::sync::Mutex<()>,
+    /// Another run had to be waited for: the module is run once more, and this time changes nothing.
+    stale: AtomicBool,
     announced: Mutex<(Vec<String>, Vec<Diff>)>,
     changing: Mutex<Option<super::ahead::Changing>>,
     lost: Mutex<Option<ConnectionError>>,
@@ -377,6 +439,34 @@ impl ActionHost<'_> {
         self.note(shell.submit(frame).await)
     }
 
+    /// Opens the way for changes, unless the host is locked by another run: then every change fails.
+    async fn unlock(&self) {
+        // What a module does at the same time opens it once, and waits for another run once.
+        let _one = self.unlocking.lock().await;
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if lost || self.open.load(Ordering::Relaxed) || self.stale.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.engine.hold(self.site).await {
+            Ok(Held::AtOnce) => {}
+            Ok(Held::Waited) => return self.stale.store(true, Ordering::Relaxed),
+            Err(Trouble::Unreachable(error)) => {
+                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                return;
+            }
+            Err(Trouble::Failure(_) | Trouble::Unknown(_)) => return,
+        }
+        if let Some(note) = self.engine.note_owed(self.site) {
+            let shell = self.engine.shell(self.site, self.site.user.as_ref()).await;
+            if let Ok(shell) = shell {
+                // Without the note a handler may be lost, which is no reason not to make the change.
+                let _ = shell.submit(Frame::new(note)).await;
+            }
+        }
+        *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
+        self.open.store(true, Ordering::Relaxed);
+    }
+
     fn must_be_open(&self) -> Result<(), Failure> {
         if self.open.load(Ordering::Relaxed) {
             return Ok(());
@@ -401,11 +491,13 @@ impl ModuleHost for ActionHost<'_> {
             announced.0.extend(summary.iter().cloned());
             announced.1.extend(diff.iter().cloned());
         }
-        let gate = if self.site.check { Gate::CheckOnly } else { Gate::Go };
-        if gate == Gate::Go && !self.open.swap(true, Ordering::Relaxed) {
-            *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
-        }
-        Box::pin(std::future::ready(gate))
+        Box::pin(async move {
+            if self.site.check {
+                return Gate::CheckOnly;
+            }
+            self.unlock().await;
+            Gate::Go
+        })
     }
 
     fn run(&self, script: Frame) -> BoxFuture<'_, Result<Answer, Failure>> {
@@ -425,8 +517,7 @@ impl ModuleHost for ActionHost<'_> {
     fn upload<'a>(&'a self, from: &'a Path, script: &'a str) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             self.must_be_open()?;
-            let connection = self.site.host.connection(self.engine.parts.connector.as_ref(), &self.site.target).await;
-            let connection = self.note(connection)?;
+            let connection = self.note(self.engine.connect(self.site).await)?;
             let script = format!("{}{script}", self.site.environment);
             self.note(connection.send_file(self.site.user.as_ref(), from, &script).await)
         })

@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -79,6 +80,14 @@ pub struct Host {
     ahead: Mutex<VecDeque<Ahead>>,
     /// The tasks that were looked at ahead since the mark; see `ahead`.
     bets: Mutex<(u64, HashSet<usize>)>,
+    /// What the task at hand would notify; see `journal`.
+    intent: Mutex<Option<super::journal::Intent>>,
+    /// The connections whose login shell holds the lock of this run; see `lock`.
+    held: Mutex<Vec<Target>>,
+    /// Those over which it was ever taken, which may have left it behind.
+    locked: Mutex<Vec<Target>>,
+    /// Held while the lock is taken, so that it is taken once.
+    pub(super) locking: tokio::sync::Mutex<()>,
     /// Handlers that were notified, by identity; see `handlers`.
     pub(super) notified: Mutex<Vec<super::handlers::Notice>>,
     /// The play whose variables and user facts are gathered with.
@@ -89,6 +98,8 @@ pub struct Host {
     planned: AtomicUsize,
     /// What those changes would have made.
     made: Mutex<Vec<Thing>>,
+    /// What they would have made, changed or removed.
+    touched: Mutex<Vec<Thing>>,
     in_play: AtomicBool,
     /// How many blocks with a `rescue` it is in.
     guards: AtomicUsize,
@@ -97,6 +108,22 @@ pub struct Host {
     pub(super) gathering: tokio::sync::Mutex<()>,
     /// When facts were gathered: how many changes had been made.
     pub(super) facts_mark: AtomicU64,
+}
+
+/// Whether a path is this one, or below it.
+fn is_in(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || root.is_empty())
+}
+
+/// Whether a text names a path, or one below it, as a whole word.
+fn mentions(text: &str, path: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    path.len() > 1
+        && text.match_indices(path).any(|(at, _)| {
+            let after = text.get(at + path.len()..).unwrap_or_default().chars().next();
+            let before = text.get(..at).unwrap_or_default().chars().next_back();
+            !after.is_some_and(is_name) && !before.is_some_and(|c| is_name(c) || c == '/')
+        })
 }
 
 /// Locks that are never held across a panic hold plain data: a poisoned one is still good.
@@ -115,11 +142,16 @@ impl Host {
             counts: Mutex::new(counts),
             ahead: Mutex::default(),
             bets: Mutex::default(),
+            intent: Mutex::default(),
+            held: Mutex::default(),
+            locked: Mutex::default(),
+            locking: tokio::sync::Mutex::default(),
             notified: Mutex::default(),
             facts_from: Mutex::default(),
             facts_request: Mutex::default(),
             planned: AtomicUsize::new(0),
             made: Mutex::default(),
+            touched: Mutex::default(),
             in_play: AtomicBool::new(false),
             guards: AtomicUsize::new(0),
             lacks_secret: AtomicBool::new(false),
@@ -228,15 +260,38 @@ impl Host {
         lock(&self.counts).unreachable = true;
     }
 
-    /// Notes a change that a plan does not make, and what it would have made.
-    pub(super) fn plan_change(&self, made: Vec<Thing>) {
+    /// Notes a change that a plan does not make: what it would have made, and what else it would have changed.
+    pub(super) fn plan_change(&self, made: Vec<Thing>, touched: Vec<Thing>) {
         self.planned.fetch_add(1, Ordering::Relaxed);
+        lock(&self.touched).extend(made.iter().cloned().chain(touched));
         lock(&self.made).extend(made);
     }
 
-    /// Whether a change of the plan makes or changes this very thing.
+    /// Whether a change of the plan makes, changes or removes this very thing; of a tree, anything in it.
     pub(super) fn plan_touches(&self, thing: &Thing) -> bool {
-        lock(&self.made).contains(thing)
+        let touched = lock(&self.touched);
+        match thing {
+            Thing::Tree(root) => touched.iter().any(|other| match other {
+                Thing::Path(path) => is_in(path, root),
+                Thing::Tree(path) => is_in(path, root) || is_in(root, path),
+                _ => false,
+            }),
+            Thing::Path(path) => touched.iter().any(|other| match other {
+                Thing::Tree(root) => is_in(path, root),
+                _ => other == thing,
+            }),
+            _ => touched.contains(thing),
+        }
+    }
+
+    /// A path that a change of the plan touches and that stands in this text.
+    pub(super) fn plan_touches_in(&self, text: &str) -> Option<Thing> {
+        let touched = lock(&self.touched);
+        let named = |thing: &&Thing| match thing {
+            Thing::Path(path) | Thing::Tree(path) => mentions(text, path),
+            _ => false,
+        };
+        touched.iter().find(named).cloned()
     }
 
     /// Whether a change of the plan makes this thing.
@@ -257,14 +312,51 @@ impl Host {
         self.planned.load(Ordering::Relaxed) > 0
     }
 
-    /// The connection, made when first asked for; later callers wait for the same one.
+    /// The connection, made when first asked for; later callers wait for the same one. Whoever has made it also gets how long
+    /// connecting and logging in took.
     pub(super) async fn connection(
         &self,
         connector: &dyn Connector,
         target: &Target,
-    ) -> Result<Arc<dyn Connection>, ConnectionError> {
+    ) -> Result<(Arc<dyn Connection>, Option<Duration>), ConnectionError> {
         let cell = self.line(target);
-        cell.get_or_try_init(|| connector.connect(target)).await.cloned()
+        let mut took = None;
+        let connect = async || {
+            let started = Instant::now();
+            let connection = connector.connect(target).await?;
+            took = Some(started.elapsed());
+            Ok(connection)
+        };
+        let connection = cell.get_or_try_init(connect).await.cloned()?;
+        Ok((connection, took))
+    }
+
+    /// What the task at hand would notify.
+    pub(super) fn intent(&self) -> Option<super::journal::Intent> {
+        lock(&self.intent).clone()
+    }
+
+    pub(super) fn set_intent(&self, intent: Option<super::journal::Intent>) {
+        *lock(&self.intent) = intent;
+    }
+
+    /// Whether this run has the host's lock over this connection.
+    pub(super) fn holds(&self, target: &Target) -> bool {
+        lock(&self.held).contains(target)
+    }
+
+    pub(super) fn note_held(&self, target: &Target) {
+        lock(&self.held).push(target.clone());
+        let mut locked = lock(&self.locked);
+        if !locked.contains(target) {
+            locked.push(target.clone());
+        }
+    }
+
+    /// The connections over which the lock was taken; it is not held any longer.
+    pub(super) fn take_locked(&self) -> Vec<Target> {
+        lock(&self.held).clear();
+        std::mem::take(&mut *lock(&self.locked))
     }
 
     fn line(&self, target: &Target) -> Arc<OnceCell<Arc<dyn Connection>>> {
@@ -290,6 +382,8 @@ impl Host {
     /// Forgets the connections, so that the next task connects anew.
     pub(super) async fn disconnect(&self) {
         self.forget_ahead();
+        // The lock ends with the shell.
+        lock(&self.held).clear();
         let lines = std::mem::take(&mut *lock(&self.connections));
         for (_, cell) in lines {
             if let Some(connection) = cell.get() {

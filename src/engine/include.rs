@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::Engine;
 use super::ahead::Rest;
 use super::drive::Trouble;
+use super::evaluate::{failure_at, failure_of};
 use super::host::Host;
 use super::play::Batch;
 use super::task::Brought;
@@ -41,7 +42,8 @@ enum What {
 }
 
 impl Engine {
-    /// What an include comes to for one item.
+    /// What an include comes to for one item. A file or role that is not there, and a file that holds no tasks, is a failure of the
+    /// host; a mistake in the tasks themselves ends the run, as in Ansible.
     pub(super) async fn prepare_include(
         &self,
         task: &Task,
@@ -56,8 +58,17 @@ impl Engine {
                 Failure::new(format!("there is no task file `{name}`"))
                     .hint(format!("looked in `{}`", self.parts.loader.files().shown(&dir)))
             })?;
+            if let Ok(node) = self.parts.loader.files().yaml(&path)
+                && !node.is_null()
+                && node.as_list().is_none()
+            {
+                let message = format!("a task file must hold a list of tasks, this is {}", node.kind_name());
+                return Err(failure_at(&message, &node.span).into());
+            }
             What::File(path)
         } else {
+            let found = self.parts.loader.role_dir(args.text("name"), &task.module_span, &task.parent, &play.dir);
+            found.map_err(|error| failure_of(&error))?;
             let text = |name: &str| args.str(name).map(str::to_owned);
             What::Role {
                 name: args.text("name").to_owned(),

@@ -23,6 +23,8 @@ pub struct Ended {
     pub done: Done,
     /// Whether `ignore_errors` holds for it.
     pub ignore: bool,
+    /// Whether it failed in a way that `ignore_errors` does not cover, as in Ansible: what it brings in is not there.
+    pub fatal: bool,
     /// Tasks to bring in: of `include_tasks` and `include_role`, one per item.
     pub includes: Vec<super::include::Include>,
     /// The connection broke.
@@ -107,6 +109,7 @@ impl Engine {
         let mut ended = Ended {
             done: Done::new(Status::Ok, Fields::new()),
             ignore: false,
+            fatal: false,
             includes: vec![],
             unreachable: None,
             facts_to: None,
@@ -118,7 +121,7 @@ impl Engine {
             }
             Some(looping) => self.run_loop(task, label, host, play, &scope, looping, &mut ended).await,
         }
-        if ended.done.status == Status::Failed {
+        if ended.done.status == Status::Failed && !ended.fatal {
             ended.ignore =
                 self.flag(task.nearest(|keywords| keywords.ignore_errors.as_ref()), &scope).await.ok().flatten()
                     == Some(true);
@@ -265,7 +268,13 @@ impl Engine {
             if let Some(why) = args.fields().values().find_map(unknown_inside) {
                 return Err(Trouble::Unknown(format!("what it brings in is known only after a change: {why}")));
             }
-            ended.includes.push(self.prepare_include(task, scope, play, &args).await?);
+            match self.prepare_include(task, scope, play, &args).await {
+                Ok(include) => ended.includes.push(include),
+                Err(trouble) => {
+                    ended.fatal = true;
+                    return Err(trouble);
+                }
+            }
             return Ok(Done::new(Status::Ok, Fields::new()));
         }
         let site = self.site(Around::Task(task), scope, host, play).await?;

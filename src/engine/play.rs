@@ -1,6 +1,6 @@
 //! One play: its hosts, its batches, its variables, and the order of its lists.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::Engine;
@@ -30,6 +30,22 @@ pub struct Batch {
     pub handlers: Mutex<Vec<Arc<Handler>>>,
     /// `meta: end_play`: no further batch is run.
     pub end_play: AtomicBool,
+    /// What the play is known by on the hosts; see `journal`.
+    pub key: String,
+    /// Which of the play's lists is run.
+    section: AtomicUsize,
+}
+
+impl Batch {
+    /// Which of the play's lists is run: `pre_tasks`, roles and tasks, `post_tasks`.
+    pub fn section(&self) -> usize {
+        self.section.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the last one.
+    pub fn is_last_section(&self) -> bool {
+        self.section() == 2
+    }
 }
 
 impl Engine {
@@ -69,6 +85,9 @@ impl Engine {
                 }
             }
         }
+        let root = self.parts.loader.files().root();
+        let key = super::journal::play_key(&root, &play.hosts.span.source.name, &vars.name);
+        let key = self.journal.tell_apart(key);
         for batch in self.batches(play, &hosts)? {
             let batch = Batch {
                 play: Arc::clone(play),
@@ -76,6 +95,8 @@ impl Engine {
                 hosts: batch,
                 handlers: Mutex::new(play.handlers.clone()),
                 end_play: AtomicBool::new(false),
+                key: key.clone(),
+                section: AtomicUsize::new(0),
             };
             let lost_before = batch.hosts.iter().any(|host| host.is_lost());
             self.run_batch(&batch).await?;
@@ -123,6 +144,7 @@ impl Engine {
         let outer = Vars::new();
         let lists = [&play.pre_tasks, &play.tasks, &play.post_tasks];
         for (index, list) in lists.into_iter().enumerate() {
+            batch.section.store(index, Ordering::Relaxed);
             let rest = lists
                 .get(index + 1)
                 .filter(|_| list.is_empty())

@@ -88,6 +88,7 @@ impl Engine {
         let scope = self.scope(batch, task, host).with_locals(outer.clone());
         let label = Arc::new(self.label(task, &scope, handler).await);
         self.parts.sink.emit(Event::TaskStarted { task: Arc::clone(&label), host: host.name().to_owned() });
+        self.announce(batch, task, host, &scope).await;
         let run = self.run_on_host(task, &label, host, &batch.vars, outer);
         let mut ended = if outer.is_empty() && !handler {
             let (ended, ()) = futures::future::join(run, self.look_ahead(task, rest, host, &batch.vars)).await;
@@ -141,6 +142,7 @@ impl Engine {
         if matches!(ended.done.status, Status::Changed | Status::Unknown) {
             self.notify(batch, task, host, &scope, ended.done.status).await;
         }
+        self.settle_owed(host).await;
         ended
     }
 

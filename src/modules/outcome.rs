@@ -160,7 +160,7 @@ impl std::fmt::Display for Thing {
         match self {
             Self::User(name) => write!(f, "user {name}"),
             Self::Group(name) => write!(f, "group {name}"),
-            Self::Path(path) => f.write_str(path),
+            Self::Path(path) | Self::Tree(path) => f.write_str(path),
         }
     }
 }
@@ -174,6 +174,8 @@ pub enum Thing {
     Group(String),
     /// A file or a directory, and the directories above it.
     Path(String),
+    /// A directory and everything below it.
+    Tree(String),
 }
 
 impl Failure {

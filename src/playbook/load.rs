@@ -474,23 +474,28 @@ impl Loader {
         Ok(handlers)
     }
 
-    fn find_role(&self, name: &str, span: &Span, at: &At<'_>) -> Result<Role> {
+    /// The directory of a role that is named inside `parent`; an error says where it was looked for.
+    pub fn role_dir(&self, name: &str, span: &Span, parent: &Arc<Parent>, playbook_dir: &Path) -> Result<PathBuf> {
         let short = name.rsplit('.').next().unwrap_or(name);
-        let mut places = vec![at.playbook_dir.join("roles")];
+        let mut places = vec![playbook_dir.join("roles")];
         places.extend(self.files.role_paths());
-        places.extend(at.parent.role().and_then(|used| used.role.path.parent().map(Path::to_path_buf)));
-        places.push(at.playbook_dir.to_path_buf());
+        places.extend(parent.role().and_then(|used| used.role.path.parent().map(Path::to_path_buf)));
+        places.push(playbook_dir.to_path_buf());
         let path = places.iter().map(|place| place.join(name)).find(|path| path.is_dir());
-        let Some(path) = path else {
+        path.ok_or_else(|| {
             let known: Vec<String> = places.iter().flat_map(|place| subdirectories(place)).collect();
             let looked =
                 places.iter().map(|place| format!("`{}`", self.files.shown(place))).collect::<Vec<_>>().join(", ");
-            return Err(Diagnostic::error(format!("there is no role `{name}`"))
+            Diagnostic::error(format!("there is no role `{name}`"))
                 .at(span)
                 .did_you_mean(short, known.iter().map(String::as_str))
                 .hint(format!("looked in {looked}"))
-                .into());
-        };
+                .into()
+        })
+    }
+
+    fn find_role(&self, name: &str, span: &Span, at: &At<'_>) -> Result<Role> {
+        let path = self.role_dir(name, span, at.parent, at.playbook_dir)?;
         let mut role = Role {
             name: name.to_owned(),
             path,

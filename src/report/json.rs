@@ -12,6 +12,9 @@ pub fn line(event: &Event) -> Option<Json> {
         Event::PlayStarted { name, hosts, check } => {
             json!({"event": "play", "name": name, "hosts": hosts, "check": check})
         }
+        Event::Connected { host, duration } => {
+            json!({"event": "connected", "host": host, "seconds": duration.as_secs_f64()})
+        }
         Event::ItemFinished { task, host, item, report } => of_report("item", task, host, Some(item), report),
         Event::TaskFinished { task, host, report } => of_report("task", task, host, None, report),
         Event::Unreachable { host, message, hints } => {

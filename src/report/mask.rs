@@ -31,7 +31,7 @@ pub fn event(event: Event, redactor: &Redactor) -> Event {
         }
         Event::Message { host, text: message } => Event::Message { host, text: text(message) },
         // Diagnostics are masked as they are printed: nothing in them is cut.
-        event @ (Event::Connecting { .. } | Event::Warning(_) | Event::Finished(_)) => event,
+        event @ (Event::Connecting { .. } | Event::Connected { .. } | Event::Warning(_) | Event::Finished(_)) => event,
     }
 }
 

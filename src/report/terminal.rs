@@ -30,6 +30,10 @@ pub fn lines(event: &Event, options: &Options) -> Vec<String> {
         Event::PlayStarted { name, hosts, .. } => {
             vec![options.paint.text(Style::Strong, &format!("{name} ({})", counted(hosts.len(), "host")))]
         }
+        Event::Connected { host, duration } if options.verbosity >= 1 => {
+            let text = format!("connected in {} ms", duration.as_millis());
+            vec![format!("{}{}", host_column(host, options), options.paint.text(Style::Dim, &text))]
+        }
         Event::ItemFinished { task, host, item, report } => of_report(task, host, Some(item), report, options),
         Event::TaskFinished { task, host, report } if report.looped => of_loop(task, host, report, options),
         Event::TaskFinished { task, host, report } => of_report(task, host, None, report, options),
@@ -47,7 +51,11 @@ pub fn lines(event: &Event, options: &Options) -> Vec<String> {
             .map(|line| format!("{}{} {line}", host_column(host, options), options.paint.text(Style::Dim, "·")))
             .collect(),
         Event::Finished(summary) => of_summary(summary, options),
-        Event::Connecting { .. } | Event::TaskStarted { .. } | Event::Live { .. } | Event::Warning(_) => vec![],
+        Event::Connecting { .. }
+        | Event::Connected { .. }
+        | Event::TaskStarted { .. }
+        | Event::Live { .. }
+        | Event::Warning(_) => vec![],
     }
 }
 

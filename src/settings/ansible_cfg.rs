@@ -32,6 +32,7 @@ pub(super) fn given(project: &Project) -> Result<Given> {
     let force_color = file.boolean("defaults", "force_color")?.filter(|on| *on).map(|_| Color::Always);
     let no_color = file.boolean("defaults", "nocolor")?.filter(|on| *on).map(|_| Color::Never);
     Ok(Given {
+        lock_timeout: None,
         inventory: defaults("inventory").map(|value| match value.ends_with(',') {
             true => vec![value],
             false => environment::words(&value).iter().map(|word| expand_inventory(word, base)).collect(),

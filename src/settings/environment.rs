@@ -20,6 +20,7 @@ pub(super) fn given(env: Env<'_>) -> Result<Given> {
         inventory: text(env_vars::INVENTORY).map(|value| inventory(&value, &base)),
         roles_path: text(env_vars::ROLES_PATH).map(|value| paths(&value)),
         forks: number(env, env_vars::FORKS)?.and_then(|forks| usize::try_from(forks).ok()),
+        lock_timeout: number(env, env_vars::LOCK_TIMEOUT)?.map(Duration::from_secs),
         diff: boolean(env, env_vars::DIFF)?,
         color: color(env)?,
         remote_user: text(env_vars::REMOTE_USER),

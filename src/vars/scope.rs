@@ -48,6 +48,8 @@ pub struct TaskScope {
     defaults: Vec<Arc<Vars>>,
     /// See [`Scope::is_speculative`].
     speculative: bool,
+    /// Whether it must do without facts that are not there.
+    quiet: bool,
 }
 
 impl TaskScope {
@@ -116,6 +118,7 @@ impl TaskScope {
             written,
             defaults,
             speculative: false,
+            quiet: false,
         }
     }
 
@@ -133,9 +136,15 @@ impl TaskScope {
         Self { speculative: true, ..self }
     }
 
+    /// The same scope for what is not worth gathering facts for.
+    #[must_use]
+    pub fn without_gathering(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
     /// Whether facts that a template asks for are gathered.
     pub fn gathers(&self) -> bool {
-        self.play.gather
+        self.play.gather && !self.quiet
     }
 
     /// The host whose task this is.
@@ -149,7 +158,7 @@ impl TaskScope {
     }
 
     fn fact(&self, name: &str) -> Option<Raw> {
-        let waiting = self.play.gather && self.host.may_gather() && !self.host.gathered();
+        let waiting = self.gathers() && self.host.may_gather() && !self.host.gathered();
         let found = if name == "ansible_facts" {
             (!waiting).then(|| self.host.facts())
         } else {

@@ -123,6 +123,7 @@ fn events() -> Vec<(&'static str, Event)> {
             Event::PlayStarted { name: "Base system".into(), hosts: vec!["nas".into(), "media".into()], check: false },
         ),
         ("connecting", Event::Connecting { host: "nas".into() }),
+        ("connected", Event::Connected { host: "nas".into(), duration: Duration::from_millis(84) }),
         ("task started", Event::TaskStarted { task: Arc::clone(&task), host: "nas".into() }),
         ("live", Event::Live { host: "nas".into(), line: "Downloading".into() }),
         ("ok", done(&task, report(Status::Ok))),

@@ -60,7 +60,7 @@ impl Project {
 
     fn plain(&self, text: &str) -> String {
         let text = text.replace(&self.dir.path().canonicalize().unwrap().display().to_string(), "[DIR]");
-        let time = regex::Regex::new(r"in \d+\.\d s\b").unwrap();
+        let time = regex::Regex::new(r"in (\d+\.\d s|\d+ ms)\b").unwrap();
         time.replace_all(&text, "in [TIME]").into_owned()
     }
 }

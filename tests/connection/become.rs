@@ -107,6 +107,38 @@ async fn a_wrong_or_missing_password_is_told_apart() {
     assert!(refused(&wanted).await.message.contains("Fehler bei Authentifizierung"));
 }
 
+/// A shell that the right password has opened is not for somebody who comes with another one, by the same or another way.
+#[tokio::test]
+async fn every_password_is_verified() {
+    for (method, script) in [(BecomeMethod::Sudo, SUDO), (BecomeMethod::Su, SU)] {
+        let directory = tempfile::tempdir().unwrap();
+        let right = as_nobody(directory.path(), method, script, Some(PASSWORD));
+        let connection = support::local(None).await;
+        let pid = run(&connection.shell(Some(&right)).await.unwrap(), "echo $$").await.stdout;
+        for password in [Some("wrong"), None] {
+            let other = Become { password: password.map(str::to_owned), ..right.clone() };
+            let error = connection.shell(Some(&other)).await.err().expect("became");
+            assert_eq!(error.kind, ConnectionErrorKind::Become, "{error}");
+        }
+        // Neither does the refusal spoil the shell that is open.
+        assert_eq!(run(&connection.shell(Some(&right)).await.unwrap(), "echo $$").await.stdout, pid);
+        let flagged = Become { flags: vec!["-E".into()], ..right.clone() };
+        assert_ne!(run(&connection.shell(Some(&flagged)).await.unwrap(), "echo $$").await.stdout, pid);
+        connection.close().await;
+    }
+}
+
+/// sudo itself remembers a password that was accepted; it is told not to.
+#[tokio::test]
+async fn sudo_is_told_to_forget() {
+    let directory = tempfile::tempdir().unwrap();
+    let remembering = format!(
+        "for word; do [ \"$word\" != -k ] || forget=1; done\n[ -n \"$forget\" ] || {{ while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"; }}\n{SUDO}"
+    );
+    let wanted = as_nobody(directory.path(), BecomeMethod::Sudo, &remembering, Some("wrong"));
+    assert!(refused(&wanted).await.message.ends_with("did not accept the password"));
+}
+
 #[tokio::test]
 async fn other_refusals_say_what_was_said() {
     let directory = tempfile::tempdir().unwrap();

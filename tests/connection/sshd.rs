@@ -45,10 +45,14 @@ impl Sshd {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
             "{more}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nAuthorizedKeysFile {}\nStrictModes no\n\
-             UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n",
+             UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n\
+             SetEnv HOME={}\n",
             path("host"),
-            path("authorized")
+            path("authorized"),
+            // Of its own: what mms keeps there is not shared with tests that run at the same time.
+            path("home")
         );
+        std::fs::create_dir(path("home")).unwrap();
         std::fs::write(path("sshd_config"), config).unwrap();
         if user() == "root" {
             std::fs::create_dir_all("/run/sshd").unwrap();

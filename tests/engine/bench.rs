@@ -2,16 +2,18 @@
 //! what happened as lines of text.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use mms::connection::fake::Fake;
 use mms::connection::{
-    Answer, ConnectOptions, Connection, ConnectionError, ConnectionErrorKind, Prompter, Target, TransportKind,
+    Answer, Become, ConnectOptions, Connection, ConnectionError, ConnectionErrorKind, Frame, Prompter, Shell, Target,
+    TransportKind,
 };
 use mms::diagnostic::{Source, Span};
-use mms::engine::{Connector, Engine, Hosts, Parts, Secrets, TargetDefaults};
+use mms::engine::{Connector, Engine, Hosts, LockOptions, Parts, Secrets, TargetDefaults};
 use mms::error::{Error, Result};
 use mms::event::{Event, Sink, Status, Summary};
 use mms::inventory::Growth;
@@ -39,6 +41,8 @@ pub struct Bench {
     pub window: Option<usize>,
     /// A scripted connection that answers every script with how it was reached, instead of this machine.
     pub fake: bool,
+    /// Whether handlers are noted and hosts are locked.
+    pub guarded: bool,
     /// The run is killed when this many tasks have ended.
     pub kill_after: Option<usize>,
 }
@@ -48,6 +52,10 @@ pub struct Bench {
 pub struct Told {
     pub lines: String,
     pub outcome: Option<Result<Summary>>,
+    /// How many scripts were sent.
+    pub frames: usize,
+    /// How often one was sent while none was under way: what a long way to the host costs.
+    pub rounds: usize,
 }
 
 impl Told {
@@ -71,7 +79,10 @@ impl Bench {
         let loader = Loader::new(files, templar.clone(), Arc::new(Nothing));
         let playbook = match loader.playbook(&self.dir.join("play.yml")) {
             Ok(playbook) => playbook,
-            Err(error) => return Told { lines: format!("refused: {error}\n"), outcome: Some(Err(error)) },
+            Err(error) => {
+                let lines = format!("refused: {error}\n");
+                return Told { lines, outcome: Some(Err(error)), frames: 0, rounds: 0 };
+            }
         };
         let listener = Arc::new(Listener {
             hosts: self.hosts.clone(),
@@ -80,11 +91,12 @@ impl Bench {
             killed: tokio::sync::Notify::new(),
         });
         let redactor = Redactor::default();
+        let traffic = Arc::new(Traffic::default());
         let engine = Engine::new(Parts {
             world: self.world(),
             templar,
             loader,
-            connector: Arc::new(Wires { fake: self.fake, redactor: redactor.clone() }),
+            connector: Arc::new(Wires { fake: self.fake, redactor: redactor.clone(), traffic: Arc::clone(&traffic) }),
             hosts: Arc::new(Names { hosts: self.hosts.clone(), groups: self.groups.clone() }),
             secrets: Arc::new(Plain),
             sink: Arc::clone(&listener) as Arc<dyn Sink>,
@@ -93,6 +105,12 @@ impl Bench {
             prompter: Arc::new(Nobody),
             start_at: self.start_at.clone(),
             force_handlers: false,
+            journal: self.guarded,
+            lock: self.guarded.then(|| LockOptions {
+                owner: "test".to_owned(),
+                what: "a test".to_owned(),
+                patience: std::time::Duration::from_secs(60),
+            }),
         });
         let engine = match self.window {
             Some(window) => engine.with_window(window),
@@ -110,7 +128,8 @@ impl Bench {
             lines.push_str(&format!("error: {error}\n"));
         }
         let lines = lines.replace(&self.dir.display().to_string(), "{dir}");
-        Told { lines, outcome }
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        Told { lines, outcome, frames: count(&traffic.frames), rounds: count(&traffic.rounds) }
     }
 
     fn world(&self) -> Arc<World> {
@@ -230,7 +249,7 @@ impl Sink for Listener {
                     told.done.push_str(&line);
                 }
             }
-            Event::Connecting { .. } | Event::Live { .. } => {}
+            Event::Connecting { .. } | Event::Connected { .. } | Event::Live { .. } => {}
         }
     }
 }
@@ -238,6 +257,74 @@ impl Sink for Listener {
 struct Wires {
     fake: bool,
     redactor: Redactor,
+    traffic: Arc<Traffic>,
+}
+
+/// What went over the connections.
+#[derive(Debug, Default)]
+struct Traffic {
+    frames: AtomicUsize,
+    rounds: AtomicUsize,
+    under_way: AtomicUsize,
+}
+
+/// A connection that counts.
+struct Counted(Arc<dyn Connection>, Arc<Traffic>);
+
+/// A shell that counts.
+struct CountedShell(Arc<dyn Shell>, Arc<Traffic>);
+
+impl Shell for CountedShell {
+    fn submit(&self, frame: Frame) -> BoxFuture<'static, Result<Answer, ConnectionError>> {
+        let traffic = Arc::clone(&self.1);
+        traffic.frames.fetch_add(1, Ordering::SeqCst);
+        if traffic.under_way.fetch_add(1, Ordering::SeqCst) == 0 {
+            traffic.rounds.fetch_add(1, Ordering::SeqCst);
+        }
+        let answer = self.0.submit(frame);
+        // Whether or not somebody waits for it.
+        let answer = tokio::spawn(async move {
+            let answer = answer.await;
+            traffic.under_way.fetch_sub(1, Ordering::SeqCst);
+            answer
+        });
+        Box::pin(async { answer.await.unwrap() })
+    }
+}
+
+impl Connection for Counted {
+    fn shell<'a>(&'a self, user: Option<&'a Become>) -> BoxFuture<'a, Result<Arc<dyn Shell>, ConnectionError>> {
+        Box::pin(async move {
+            let shell = self.0.shell(user).await?;
+            Ok(Arc::new(CountedShell(shell, Arc::clone(&self.1))) as Arc<dyn Shell>)
+        })
+    }
+
+    fn send_file<'a>(
+        &'a self,
+        user: Option<&'a Become>,
+        from: &'a Path,
+        command: &'a str,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        self.0.send_file(user, from, command)
+    }
+
+    fn receive_file<'a>(
+        &'a self,
+        user: Option<&'a Become>,
+        command: &'a str,
+        to: &'a Path,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        self.0.receive_file(user, command, to)
+    }
+
+    fn reset(&self) -> BoxFuture<'_, Result<(), ConnectionError>> {
+        self.0.reset()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.close()
+    }
 }
 
 impl Connector for Wires {
@@ -245,7 +332,8 @@ impl Connector for Wires {
         Box::pin(async move {
             if !self.fake {
                 let options = ConnectOptions { redactor: self.redactor.clone(), prompter: Arc::new(Nobody) };
-                return mms::connection::connect(target, &options).await;
+                let connection = mms::connection::connect(target, &options).await?;
+                return Ok(Arc::new(Counted(connection, Arc::clone(&self.traffic))) as Arc<dyn Connection>);
             }
             if target.name.starts_with("gone") {
                 return Err(ConnectionError::new(ConnectionErrorKind::Unreachable, "no route to host"));

@@ -8,7 +8,7 @@ use super::stat::{info, sum_command};
 use crate::connection::Answer;
 use crate::modules::support::stat::{FileType, PRELUDE, Stat};
 use crate::modules::support::{path, regex, text};
-use crate::modules::{Args, Context, Default, Failure, Next, Opt, Probe, Spec, StateModule, Type};
+use crate::modules::{Args, Context, Default, Failure, Next, Opt, Probe, Spec, StateModule, Thing, Type};
 use crate::value::{Fields, Value, from_fields};
 use filter::Filter;
 
@@ -57,6 +57,10 @@ pub static SPEC: Spec = Spec {
 pub struct Find;
 
 impl StateModule for Find {
+    fn tells_of(&self, args: &Args) -> Vec<Thing> {
+        args.strings("paths").iter().map(|path| Thing::Tree(path.trim_end_matches('/').to_owned())).collect()
+    }
+
     fn plan(&self, _cx: &Context<'_>, args: &Args, seen: &[Answer]) -> Result<Next, Failure> {
         let filter = Filter::new(args)?;
         let Some(listing) = seen.first() else {
