@@ -61,6 +61,9 @@ async fn fetch(site: &Site<'_>, from: &str, to: &Path) -> Result<()> {
 fn check(path: &Path, size: u64, sha256: &str) -> Result<()> {
     let failed = |error: &std::io::Error| Error::io("read", path, error);
     let mut file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    // One that is not encrypted is nobody else's business.
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, own).map_err(|error| Error::io("write", path, &error))?;
     file.sync_all().map_err(|error| Error::io("write", path, &error))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0_u8; PIECE];
