@@ -15,6 +15,9 @@ mod site;
 
 use site::{Listener, Site};
 
+/// Part of every address that is told something.
+const SECRET: &str = "s3cret-of-the-night";
+
 #[test]
 fn services_that_write_are_backed_up_consistently() {
     if !lab::wanted("services_that_write_are_backed_up_consistently") {
@@ -22,12 +25,12 @@ fn services_that_write_are_backed_up_consistently() {
     }
     let site = Site::new("bw", &["radarr", "immich"]);
     let listener = Listener::new();
+    let entry = |kind: &str| format!("  - {{type: {kind}, url: \"{}\"}}\n", listener.url(&format!("{SECRET}/{kind}")));
     site.project.write(
         "inventory/group_vars/mms/zz-notify.yml",
         &format!(
-            "mms_backup_mirror_dir: /home/mms/mirrors\nmms_backup_retention: {{last: 50}}\nmms_backup_notify:\n  - type: webhook\n    \
-             url: {}\n",
-            listener.url("s3cret-of-the-night")
+            "mms_backup_mirror_dir: /home/mms/mirrors\nmms_backup_retention: {{last: 50}}\nmms_backup_notify:\n{}",
+            ["healthchecks", "ntfy", "kuma", "webhook"].map(entry).concat()
         ),
     );
     site.deploy().exits(0);
@@ -101,12 +104,25 @@ fn timers(site: &Site, listener: &Listener) {
     let timers = site.machine.as_user_ok("systemctl --user list-timers --all --no-pager --output=json");
     assert!(timers.contains("mms-backup.timer") && timers.contains("mms-backup-weekly.timer"), "{timers}");
     let before = site.backups("radarr").len();
+    site.background("while :; do cat /proc/[0-9]*/cmdline; done 2>/dev/null >/tmp/arguments");
     site.machine.as_user_ok("systemctl --user start mms-backup.service");
     assert_eq!(site.backups("radarr").len(), before + 1);
     let told = listener.take();
-    let events: Vec<_> = told.iter().map(|body| body["event"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(events, ["start", "success"], "{told:?}");
-    assert_eq!(told[0]["host"], "media");
+    let paths: Vec<_> = told.iter().map(|told| told.path.strip_prefix(&format!("/{SECRET}/")).unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            "healthchecks/start",
+            "webhook",
+            "healthchecks",
+            "ntfy",
+            "kuma?status=up&msg=the+daily+backups+are+done+2",
+            "webhook"
+        ],
+        "{told:?}"
+    );
+    let body: serde_json::Value = serde_json::from_str(&told[5].body).unwrap();
+    assert_eq!((&body["event"], &body["host"]), (&"success".into(), &"media".into()));
 
     // One that fails does not hold up the other, and the unit says so.
     site.machine.as_user_ok("systemctl --user stop immich-postgres.service");
@@ -114,12 +130,18 @@ fn timers(site: &Site, listener: &Listener) {
     assert!(!failed.ok());
     assert_eq!(site.backups("radarr").len(), before + 2);
     let told = listener.take();
-    assert_eq!(told.last().unwrap()["event"], "failure", "{told:?}");
+    let paths: Vec<_> = told.iter().map(|told| told.path.strip_prefix(&format!("/{SECRET}/")).unwrap()).collect();
+    assert_eq!(paths[2..4], ["healthchecks/fail", "ntfy"], "{told:?}");
+    assert!(told[3].body.contains("failed: immich"), "{told:?}");
     site.machine.as_user_ok("systemctl --user start immich-server.service");
+
     let journal = site.machine.ok("journalctl --no-pager --output=cat");
-    assert!(journal.contains("immich: "), "nothing was logged");
-    assert!(!journal.contains("s3cret-of-the-night"), "the address of the notifications is in the journal");
-    assert!(site.project.outputs().iter().all(|(_, text)| !text.contains("s3cret-of-the-night")));
+    assert!(journal.contains("immich: the container immich-postgres does not run"), "nothing was logged");
+    assert!(!journal.contains(SECRET), "the address of the notifications is in the journal");
+    assert!(site.project.outputs().iter().all(|(_, text)| !text.contains(SECRET)));
+    let arguments = site.machine.ok("tr '\\0' ' ' </tmp/arguments");
+    assert!(arguments.contains("mms-backup-archive"), "nothing was seen");
+    assert!(!arguments.contains(SECRET), "the address of the notifications is an argument of a process");
 }
 
 /// What did not change is the same file in the next mirror, what is gone is gone only there.
@@ -341,7 +363,7 @@ fn without_its_mount(site: &Site) {
     site.deploy().exits(0);
 }
 
-/// Not encrypted is said in the plan, in the run and in the list.
+/// Not encrypted is said in the plan, in the run and in the list; several may read one that is.
 fn unencrypted(site: &Site) {
     site.project.write("inventory/group_vars/mms/zz-open.yml", "mms_backup_recipients: []\n");
     let deploy = site.deploy().exits(0);
@@ -352,6 +374,20 @@ fn unencrypted(site: &Site) {
     let newest = site.backups("radarr").pop().unwrap();
     assert!(newest.ends_with("Z.tar.zst"), "{newest}");
     site.machine.ok(&format!("zstd -d </home/mms/backups/radarr/{newest} | tar -t | grep -x data/0/config.xml"));
+
+    // An SSH key opens what is encrypted to it and to others.
+    let toml = site.project.read("mms.toml");
+    let age = toml.split('"').find(|text| text.starts_with("age1")).unwrap();
+    let lab_key = lab::run(&mut lab::lab(&["key"]), None).stdout_text().trim().to_owned();
+    let public = std::fs::read_to_string(format!("{lab_key}.pub")).unwrap();
+    let keys = format!("mms_backup_recipients:\n  - {age}\n  - {}\n", public.trim());
+    site.project.write("inventory/group_vars/mms/zz-open.yml", &keys);
+    site.deploy().exits(0);
+    site.mms(&["backup", "radarr"]).exits(0);
+    site.open("radarr");
+    let private = std::fs::read(&lab_key).unwrap();
+    assert!(site.machine.as_root("umask 077; cat >/root/identity", Some(private)).ok());
+    site.open("radarr");
     std::fs::remove_file(site.project.path("inventory/group_vars/mms/zz-open.yml")).unwrap();
 }
 
