@@ -1,5 +1,6 @@
 //! What the user typed: one file per verb, and the way from arguments to an exit code.
 
+mod backup;
 mod check;
 mod complete;
 mod deploy;
@@ -46,6 +47,7 @@ enum Command {
     Deploy(deploy::Deploy),
     DeployService(deploy::DeployService),
     Update(deploy::Update),
+    Backup(backup::Backup),
     Plan(deploy::Plan),
     Run(run::Run),
     Check(check::Check),
@@ -98,6 +100,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Deploy(args) => args.run(&global, ui).await,
         Command::DeployService(args) => args.run(&global, ui).await,
         Command::Update(args) => args.run(&global, ui).await,
+        Command::Backup(args) => args.run(&global, ui).await,
         Command::Plan(args) => args.run(&global, ui).await,
         Command::Run(args) => args.run(&global, ui).await,
         Command::Check(args) => args.run(&global, ui),

@@ -10,6 +10,7 @@ mod ask;
 mod builtin;
 mod drive;
 mod evaluate;
+mod fetch;
 mod handlers;
 mod host;
 mod include;

@@ -16,6 +16,7 @@ use crate::inventory::Growth;
 use crate::playbook::{Checker, Item, Playbook, TagFilter, Vars};
 use crate::report::{JsonSink, TerminalSink};
 use crate::ui::Ui;
+use crate::value::{Raw, Value};
 use crate::vars::RunOptions;
 
 /// Arguments of every verb that runs playbooks.
@@ -49,6 +50,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub force_handlers: bool,
 }
+
+/// The variable that holds the public keys of the vault.
+const VAULT_RECIPIENTS: &str = "mms_vault_recipients";
 
 /// What is listed instead of being run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,11 @@ impl PlaybookRun<'_> {
         }
         let mut extra = extra_vars::parse(&self.args.extra_vars, &session.project)?;
         extra.extend(self.own.clone());
+        let recipients: Value = session.settings.recipients.iter().map(String::as_str).collect();
+        if !session.settings.recipients.is_empty() {
+            // Backups are encrypted to whom the vault is, unless the inventory names others.
+            extra.entry(VAULT_RECIPIENTS.to_owned()).or_insert(Raw::Value(recipients));
+        }
         let extra = Arc::new(extra);
         let templar = session.templar();
         let loader = session.loader(&templar, &extra);

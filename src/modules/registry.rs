@@ -43,5 +43,6 @@ static FAMILIES: &[&[Module]] = &[
     super::net::MODULES,
     super::packages::MODULES,
     super::system::MODULES,
+    crate::backup::MODULES,
     crate::service::MODULES,
 ];

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use backup::{Backup, Strategy};
+pub use backup::{Backup, Mirror, Notified, Notify, Occasion, Retention, Strategy, is_url};
 pub use container::{Container, Gpu, Health, OnFailure, Restart, Secret};
 pub use port::{Port, Protocol};
 pub use scalar::{Command, Mode, Names, Seconds, Size, Text};

@@ -236,7 +236,7 @@ fn elsewhere<'a>(cx: &Context<'_>, services: impl Iterator<Item = &'a Service>) 
 }
 
 /// An error about what the user wrote as the failure of a task.
-pub(super) fn of_error(error: Error) -> Failure {
+pub fn of_error(error: Error) -> Failure {
     let mut failure = Failure::new(error.to_string());
     failure.hints = error.diagnostics().iter().flat_map(|diagnostic| diagnostic.hints.clone()).collect();
     failure

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::read::{ReadError, Step};
-use super::{Container, Origin, Service, Volume};
+use super::{Backup, Container, Origin, Service, Volume};
 
 /// Tags that move by their nature.
 const FLOATING: &[&str] =
@@ -72,7 +72,7 @@ impl Service {
         {
             return Err(at(["backup", "container"], format!("`{name}` is not a container of this service")));
         }
-        Ok(())
+        self.backup.as_ref().map_or(Ok(()), Backup::validate)
     }
 
     /// Refuses containers that wait for each other.

@@ -1,0 +1,422 @@
+//! Backups on real machines: services that write all the time, and everything that can go wrong.
+//!
+//! They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Backups are opened with `age`, `zstd`, `tar`, `sha256sum`
+//! and `sqlite3` alone, on the machine, where these programs are.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+#[path = "support/lab.rs"]
+mod lab;
+// Not every test uses all of it.
+#[allow(dead_code)]
+#[path = "stack/project.rs"]
+mod project;
+#[path = "backup/site.rs"]
+mod site;
+
+use site::{Listener, Site};
+
+/// Part of every address that is told something.
+const SECRET: &str = "s3cret-of-the-night";
+
+#[test]
+fn services_that_write_are_backed_up_consistently() {
+    if !lab::wanted("services_that_write_are_backed_up_consistently") {
+        return;
+    }
+    let site = Site::new("bw", &["radarr", "immich"]);
+    let listener = Listener::new();
+    let entry = |kind: &str| format!("  - {{type: {kind}, url: \"{}\"}}\n", listener.url(&format!("{SECRET}/{kind}")));
+    site.project.write(
+        "inventory/group_vars/mms/zz-notify.yml",
+        &format!(
+            "mms_backup_mirror_dir: /home/mms/mirrors\nmms_backup_retention: {{last: 50}}\nmms_backup_notify:\n{}",
+            ["healthchecks", "ntfy", "kuma", "webhook"].map(entry).concat()
+        ),
+    );
+    site.deploy().exits(0);
+    let again = site.deploy_json();
+    assert_eq!(again.count("changed"), 0, "{again:?}");
+
+    // Rows are numbered as they are written, so a consistent copy holds 1 to n and nothing else.
+    let config = "/home/mms/config/radarr";
+    site.machine.as_user_ok(&format!(
+        "sqlite3 {config}/radarr.db 'CREATE TABLE proof(n INTEGER PRIMARY KEY, pad TEXT)' >/dev/null; mkdir -p '{config}/a plugin'; \
+         sqlite3 '{config}/a plugin/its data' 'CREATE TABLE proof(n INTEGER PRIMARY KEY, pad TEXT)'; echo old >{config}/stale.db-journal; \
+         mkdir -p {config}/logs; echo x >{config}/logs/left-out; ln -s config.xml {config}/link"
+    ));
+    let writer = "while :; do echo \"INSERT INTO proof(pad) VALUES (hex(randomblob(400)));\"; sleep 0.002; done | sqlite3 -cmd '.timeout 60000'";
+    site.background(&format!("{writer} {config}/radarr.db"));
+    site.background(&format!("{writer} '{config}/a plugin/its data'"));
+    let psql = "podman exec -i immich-postgres psql -q -U immich -d immich";
+    site.machine.as_user_ok(&format!("echo 'CREATE TABLE proof(n int PRIMARY KEY)' | {psql}"));
+    site.background(&format!(
+        "i=0; while :; do i=$((i + 1)); echo \"INSERT INTO proof VALUES ($i);\"; sleep 0.01; done | {psql}"
+    ));
+    site.machine.ok("install -o mms -g mms /dev/null /data/photos/one.jpg && echo photo >/data/photos/one.jpg");
+
+    let (mut main, mut plugin, mut rows) = (0, 0, 0);
+    for _ in 0..4 {
+        site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
+        let opened = site.open("radarr");
+        let copy = |name: &str| site.prefix_of_sqlite(&format!("{opened}/data/0/{name}"));
+        let (one, other) = (copy("radarr.db"), copy("a plugin/its data"));
+        assert!(one > main && other > plugin, "the writers did not get on: {one} after {main}, {other} after {plugin}");
+        (main, plugin) = (one, other);
+        let opened = site.open("immich");
+        let dump = site.machine.ok(&format!(
+            "sed -n '/^COPY public.proof /,/^\\\\\\.$/p' {opened}/postgres/immich-postgres/immich.sql | grep '^[0-9]' | sort -n | \
+             awk '$1 != NR {{ exit 1 }} END {{ print NR }}'"
+        ));
+        let seen: u64 = dump.trim().parse().unwrap();
+        assert!(seen >= rows, "{seen} after {rows}");
+        rows = seen;
+    }
+    assert!(rows > 0);
+    let members = site.members("radarr");
+    for (name, there) in [
+        ("data/0/radarr.db", true),
+        ("data/0/config.xml", true),
+        ("data/0/link", true),
+        (".mms/service.json", true),
+        ("data/0/radarr.db-wal", false),
+        ("data/0/radarr.db-shm", false),
+        ("data/0/logs/left-out", false),
+    ] {
+        assert_eq!(members.iter().any(|member| member == name), there, "{name} in {members:?}");
+    }
+    assert_eq!(members[members.len() - 2..], [".mms/SHA256SUMS", ".mms/manifest.json"]);
+    let described = site.machine.ok(&format!("cat {}/.mms/service.json", site.open("radarr")));
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    assert_eq!(described["paths"][0]["path"], config);
+    assert!(described["containers"]["radarr"]["digest"].as_str().unwrap().starts_with("sha256:"), "{described}");
+    assert!(
+        described["units"]["radarr.container"].as_str().unwrap().ends_with("WantedBy=default.target\n"),
+        "{described}"
+    );
+
+    timers(&site, &listener);
+    mirrors(&site);
+    pulled(&site);
+}
+
+/// What the timers start makes backups by itself and tells others, who are not told anywhere else.
+fn timers(site: &Site, listener: &Listener) {
+    let timers = site.machine.as_user_ok("systemctl --user list-timers --all --no-pager --output=json");
+    assert!(timers.contains("mms-backup.timer") && timers.contains("mms-backup-weekly.timer"), "{timers}");
+    let before = site.backups("radarr").len();
+    site.background("while :; do cat /proc/[0-9]*/cmdline; done 2>/dev/null >/tmp/arguments");
+    site.machine.as_user_ok("systemctl --user start mms-backup.service");
+    assert_eq!(site.backups("radarr").len(), before + 1);
+    let told = listener.take();
+    let paths: Vec<_> = told.iter().map(|told| told.path.strip_prefix(&format!("/{SECRET}/")).unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            "healthchecks/start",
+            "webhook",
+            "healthchecks",
+            "ntfy",
+            "kuma?status=up&msg=the+daily+backups+are+done+2",
+            "webhook"
+        ],
+        "{told:?}"
+    );
+    let body: serde_json::Value = serde_json::from_str(&told[5].body).unwrap();
+    assert_eq!((&body["event"], &body["host"]), (&"success".into(), &"media".into()));
+
+    // One that fails does not hold up the other, and the unit says so.
+    site.machine.as_user_ok("systemctl --user stop immich-postgres.service");
+    let failed = site.machine.as_user(&site::user_script("systemctl --user start mms-backup.service"), None);
+    assert!(!failed.ok());
+    assert_eq!(site.backups("radarr").len(), before + 2);
+    let told = listener.take();
+    let paths: Vec<_> = told.iter().map(|told| told.path.strip_prefix(&format!("/{SECRET}/")).unwrap()).collect();
+    assert_eq!(paths[2..4], ["healthchecks/fail", "ntfy"], "{told:?}");
+    assert!(told[3].body.contains("failed: immich"), "{told:?}");
+    site.machine.as_user_ok("systemctl --user start immich-server.service");
+
+    let journal = site.machine.ok("journalctl --no-pager --output=cat");
+    assert!(journal.contains("immich: the container immich-postgres does not run"), "nothing was logged");
+    assert!(!journal.contains(SECRET), "the address of the notifications is in the journal");
+    assert!(site.project.outputs().iter().all(|(_, text)| !text.contains(SECRET)));
+    let arguments = site.machine.ok("tr '\\0' ' ' </tmp/arguments");
+    assert!(arguments.contains("mms-backup-archive"), "nothing was seen");
+    assert!(!arguments.contains(SECRET), "the address of the notifications is an argument of a process");
+}
+
+/// What did not change is the same file in the next mirror, what is gone is gone only there.
+fn mirrors(site: &Site) {
+    site.mms(&["backup", "immich"]).exits(0);
+    site.machine.ok("echo another >/data/photos/two.jpg && chown mms: /data/photos/two.jpg");
+    site.mms(&["backup", "immich"]).exits(0);
+    let links = site.machine.ok("cd /home/mms/mirrors/immich && stat -c '%h %n' */0/*.jpg");
+    let links: Vec<_> = links.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(links.iter().map(|(count, _)| *count).collect::<Vec<_>>(), ["2", "2", "1"], "{links:?}");
+}
+
+/// `--to` brings the new one here, byte for byte.
+fn pulled(site: &Site) {
+    site.mms(&["backup", "radarr", "--to", "here"]).exits(0);
+    let name = site.backups("radarr").pop().unwrap();
+    let here = std::fs::read(site.project.path(&format!("here/radarr/{name}"))).unwrap();
+    let there = site.machine.as_root(&format!("cat /home/mms/backups/radarr/{name}"), None).stdout;
+    assert!(here == there && !here.is_empty());
+    let left: Vec<_> =
+        std::fs::read_dir(site.project.path("here/radarr")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    let listed = site.mms(&["backup", "list", "radarr", "--json"]).exits(0).json();
+    assert_eq!(listed[0]["backups"][0]["file"], name.as_str(), "newest first");
+}
+
+#[test]
+fn a_cold_service_is_never_left_stopped() {
+    if !lab::wanted("a_cold_service_is_never_left_stopped") {
+        return;
+    }
+    let site = Site::new("bc", &["sabnzbd"]);
+    site.project.edit("services/sabnzbd.yml", "  strategy: sqlite", "  strategy: cold");
+    site.project.edit("services/sabnzbd.yml", "  databases: admin/history1.db\n", "");
+    site.deploy().exits(0);
+    let done = site.mms(&["backup", "sabnzbd", "--json"]).exits(0).json();
+    assert!(done[0]["downtime_seconds"].as_f64().unwrap() > 0.0, "{done:?}");
+    assert!(site.is_active("sabnzbd"));
+
+    // Something that takes its time to be read.
+    site.machine.ok(
+        "head -c 400000000 /dev/urandom >/home/mms/config/sabnzbd/large && chown mms: /home/mms/config/sabnzbd/large",
+    );
+    let stopped = "test -s /home/mms/.local/state/mms/backup/sabnzbd/stopped";
+    let idle = || site.until_idle("mms-backup@sabnzbd.service");
+
+    // The program is killed on the machine.
+    let kept = site.backups("sabnzbd");
+    let mut following = site.project.command(&["backup", "sabnzbd"]).spawn().unwrap();
+    site.until(stopped);
+    site.machine.as_user_ok("kill -9 $(systemctl --user show --property MainPID --value mms-backup@sabnzbd.service)");
+    assert_eq!(following.wait().unwrap().code(), Some(2));
+    idle();
+    assert!(site.is_active("sabnzbd"), "killed on the machine: the service stays stopped");
+    assert_eq!(site.backups("sabnzbd"), kept);
+    assert_eq!(site.machine.ok("ls -A /home/mms/backups/sabnzbd | grep part || true"), "");
+
+    // mms is killed: the backup goes on.
+    let mut following = site.project.command(&["backup", "sabnzbd"]).spawn().unwrap();
+    site.until(stopped);
+    following.kill().unwrap();
+    following.wait().unwrap();
+    idle();
+    assert!(site.is_active("sabnzbd"), "mms was killed: the service stays stopped");
+    let after = site.backups("sabnzbd");
+    assert!(after != kept && !after.is_empty(), "{after:?}");
+
+    // Two at once: the second one says who is at work, and harms nothing.
+    let mut first = site.project.command(&["backup", "sabnzbd"]).spawn().unwrap();
+    site.until(stopped);
+    let second = site.program("run sabnzbd");
+    assert_eq!(
+        (second.rc, second.stderr_text().contains("a backup is under way")),
+        (75, true),
+        "{}",
+        second.stderr_text()
+    );
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    assert!(site.is_active("sabnzbd"));
+
+    // The machine went down while it was stopped: it is started at the next boot.
+    site.machine.as_user_ok(
+        "systemctl --user stop sabnzbd.service; d=.local/state/mms/backup/sabnzbd; echo sabnzbd.service >$d/stopped; echo backup >$d/running; \
+         printf '%s\\n' '4000000 1 0-0' backup then 0 >$d/lock; systemctl --user restart mms-backup-recover.service",
+    );
+    assert!(site.is_active("sabnzbd"));
+    // And a lock of a process that is gone is no lock.
+    site.machine
+        .as_user_ok("printf '%s\\n' '4000000 1 0-0' backup then 9999999999 >.local/state/mms/backup/sabnzbd/lock");
+    site.machine.ok("rm /home/mms/config/sabnzbd/large");
+    site.mms(&["backup", "sabnzbd", "--accept-shrink"]).exits(0);
+}
+
+#[test]
+fn whatever_goes_wrong_is_told_and_changes_nothing() {
+    if !lab::wanted("whatever_goes_wrong_is_told_and_changes_nothing") {
+        return;
+    }
+    let site = Site::new("bf", &["radarr"]);
+    site.project.write("inventory/group_vars/mms/zz-retention.yml", "mms_backup_retention: {last: 50}\n");
+    site.deploy().exits(0);
+    site.mms(&["backup"]).exits(0);
+    let config = "/home/mms/config/radarr";
+
+    // Each is done, undone, and leaves the backups that were there.
+    let faults = [
+        (
+            "unreadable",
+            format!("echo x >{config}/roots; chmod 600 {config}/roots"),
+            "cannot read everything",
+            format!("rm {config}/roots"),
+        ),
+        (
+            "damaged",
+            format!(
+                "cp {config}/radarr.db {config}/bad.db; printf 'SQLite format 3\\0garbage' >{config}/bad.db; chown mms: {config}/bad.db"
+            ),
+            "bad.db",
+            format!("rm {config}/bad.db"),
+        ),
+        ("no source", format!("mv {config} {config}.away"), "does not exist", format!("mv {config}.away {config}")),
+        (
+            "no room",
+            "mount -t tmpfs -o size=4m,uid=1100,mode=700 none /home/mms/backups/radarr".to_owned(),
+            "are free in",
+            "umount /home/mms/backups/radarr".to_owned(),
+        ),
+        (
+            "disk full",
+            format!(
+                "head -c 60000000 /dev/urandom >{config}/large; chown mms: {config}/large; mount -t tmpfs -o size=30m,uid=1100,mode=700 none /home/mms/backups/radarr"
+            ),
+            "cannot write the backup",
+            format!("umount /home/mms/backups/radarr; rm {config}/large"),
+        ),
+        (
+            "no recipients",
+            "mv /home/mms/.config/mms/backup/services/radarr.recipients /root/".to_owned(),
+            "nobody to encrypt to",
+            "mv /root/radarr.recipients /home/mms/.config/mms/backup/services/".to_owned(),
+        ),
+        (
+            "wrong recipient",
+            "r=/home/mms/.config/mms/backup/services/radarr.recipients; cp $r /root/; echo age1broken >$r".to_owned(),
+            "age failed",
+            "cat /root/radarr.recipients >/home/mms/.config/mms/backup/services/radarr.recipients".to_owned(),
+        ),
+        (
+            "no zstd",
+            "mv /usr/bin/zstd /usr/bin/zstd.away".to_owned(),
+            "zstd is not installed",
+            "mv /usr/bin/zstd.away /usr/bin/zstd".to_owned(),
+        ),
+    ];
+    let kept = site.backups("radarr");
+    for (name, fault, told, undo) in faults {
+        site.machine.ok(&fault);
+        let ran = site.mms(&["backup", "radarr"]);
+        let during = site.machine.ok("ls -A /home/mms/backups/radarr | grep '\\.part' || true");
+        site.machine.ok(&undo);
+        let ran = ran.exits(2);
+        assert!(ran.text().contains(told), "{name}: {ran:?}");
+        assert_eq!(during, "", "{name}");
+        assert_eq!(site.backups("radarr"), kept, "{name}");
+        assert_eq!(site.machine.ok("ls -A /home/mms/.local/state/mms/backup/radarr"), "result\nretention\n", "{name}");
+    }
+    site.mms(&["backup", "radarr"]).exits(0);
+
+    files_that_come_and_go(&site, config);
+    shrunken(&site, config);
+    without_its_mount(&site);
+    unencrypted(&site);
+    pruned(&site);
+}
+
+/// Files that vanish while they are read are no reason to have no backup.
+fn files_that_come_and_go(site: &Site, config: &str) {
+    site.background(&format!(
+        "cd {config}; while :; do for i in 1 2 3 4 5 6 7 8 9; do echo $i >come-$i; done; rm -f come-*; done"
+    ));
+    for _ in 0..3 {
+        site.mms(&["backup", "radarr", "--accept-shrink"]).exits(0);
+        site.open("radarr");
+    }
+    site.end_background();
+    site.machine.ok(&format!("rm -f {config}/come-*"));
+}
+
+/// Much is missing: the backup is kept, the older ones as well, and somebody has to say that it is right.
+fn shrunken(site: &Site, config: &str) {
+    site.machine.as_user_ok(&format!("mkdir {config}/many; for i in $(seq 40); do echo $i >{config}/many/$i; done"));
+    site.mms(&["backup", "radarr"]).exits(0);
+    let before = site.backups("radarr").len();
+    site.machine.ok(&format!("rm -r {config}/many"));
+    for more in 1..3 {
+        let ran = site.mms(&["backup", "radarr"]).exits(2);
+        assert!(ran.text().contains("suspiciously small") && ran.text().contains("nothing was pruned"), "{ran:?}");
+        assert_eq!(site.backups("radarr").len(), before + more);
+    }
+    assert!(site.mms(&["backup", "list"]).exits(0).text().contains("suspiciously small"));
+    site.mms(&["backup", "radarr", "--accept-shrink"]).exits(0);
+    site.mms(&["backup", "radarr"]).exits(0);
+}
+
+/// Where a disk belongs and is not, nothing is written.
+fn without_its_mount(site: &Site) {
+    site.project.write(
+        "inventory/group_vars/mms/zz-mount.yml",
+        "mms_backup_mount: /mnt/backups\nmms_backup_dir: /mnt/backups/mms\n",
+    );
+    site.deploy().exits(0);
+    let ran = site.mms(&["backup", "radarr"]).exits(2);
+    assert!(ran.text().contains("nothing is mounted at /mnt/backups"), "{ran:?}");
+    assert!(!site.machine.as_root("ls /mnt/backups/mms/radarr", None).ok());
+    site.machine.ok("mkdir -p /mnt/backups && mount -t tmpfs -o uid=1100,mode=700 none /mnt/backups");
+    site.mms(&["backup", "radarr"]).exits(0);
+    site.machine.ok("test $(ls /mnt/backups/mms/radarr/*.age | wc -l) = 1 && umount /mnt/backups");
+    std::fs::remove_file(site.project.path("inventory/group_vars/mms/zz-mount.yml")).unwrap();
+    site.deploy().exits(0);
+}
+
+/// Not encrypted is said in the plan, in the run and in the list; several may read one that is.
+fn unencrypted(site: &Site) {
+    site.project.write("inventory/group_vars/mms/zz-open.yml", "mms_backup_recipients: []\n");
+    let deploy = site.deploy().exits(0);
+    assert!(deploy.text().contains("radarr: NOT encrypted"), "{deploy:?}");
+    let ran = site.mms(&["backup", "radarr"]).exits(0);
+    assert!(ran.text().contains("NOT ENCRYPTED"), "{ran:?}");
+    assert!(site.mms(&["backup", "list"]).exits(0).text().contains("NOT ENCRYPTED"));
+    let newest = site.backups("radarr").pop().unwrap();
+    assert!(newest.ends_with("Z.tar.zst"), "{newest}");
+    site.machine.ok(&format!("zstd -d </home/mms/backups/radarr/{newest} | tar -t | grep -x data/0/config.xml"));
+
+    // An SSH key opens what is encrypted to it and to others.
+    let toml = site.project.read("mms.toml");
+    let age = toml.split('"').find(|text| text.starts_with("age1")).unwrap();
+    let lab_key = lab::run(&mut lab::lab(&["key"]), None).stdout_text().trim().to_owned();
+    let public = std::fs::read_to_string(format!("{lab_key}.pub")).unwrap();
+    let keys = format!("mms_backup_recipients:\n  - {age}\n  - {}\n", public.trim());
+    site.project.write("inventory/group_vars/mms/zz-open.yml", &keys);
+    site.deploy().exits(0);
+    site.mms(&["backup", "radarr"]).exits(0);
+    site.open("radarr");
+    let private = std::fs::read(&lab_key).unwrap();
+    assert!(site.machine.as_root("umask 077; cat >/root/identity", Some(private)).ok());
+    site.open("radarr");
+    std::fs::remove_file(site.project.path("inventory/group_vars/mms/zz-open.yml")).unwrap();
+}
+
+/// A dry run removes nothing, and says exactly what the real one removes.
+fn pruned(site: &Site) {
+    site.project.write(
+        "inventory/group_vars/mms/zz-retention.yml",
+        "mms_backup_retention: {daily: 2, weekly: 1, monthly: 1}\n",
+    );
+    site.deploy().exits(0);
+    site.machine.as_user_ok(
+        "cd backups/radarr; for day in 01 02 03 04 05; do n=radarr-2024-01-${day}T030000Z.tar.zst.age; echo x >$n; echo '{}' >$n.json; done; \
+         date -u +%Y-%m-%dT%H:%M:%SZ >radarr-2024-01-02T030000Z.tar.zst.age.verified; echo mine >radarr-notes.txt",
+    );
+    let before = site.backups("radarr");
+    let plan = site.mms(&["backup", "prune", "--dry-run", "--json"]).exits(0).json();
+    assert_eq!(site.backups("radarr"), before);
+    let kept: Vec<_> = plan[0]["plan"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|verdict| !verdict["kept_as"].as_array().unwrap().is_empty())
+        .map(|verdict| verdict["file"].as_str().unwrap().to_owned())
+        .collect();
+    site.mms(&["backup", "prune"]).exits(0);
+    let mut left = site.backups("radarr");
+    left.reverse();
+    assert_eq!(left, kept);
+    assert!(left.iter().any(|name| name.contains("2024-01-02")), "the one that was verified is gone: {left:?}");
+    site.machine.ok("test -e /home/mms/backups/radarr/radarr-notes.txt");
+    assert_eq!(site.machine.ok("ls /home/mms/backups/radarr/*.json | wc -l").trim(), left.len().to_string());
+}

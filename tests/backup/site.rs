@@ -1,0 +1,212 @@
+//! A machine with some services, their project, and ways to look at backups with plain tools.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mms::connection::Answer;
+
+use super::lab::{self, Machine};
+use super::project::{Project, Ran};
+
+/// How long something may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+pub struct Site {
+    // First, so that what runs in the background ends before the machine.
+    background: Mutex<Vec<Child>>,
+    pub project: Project,
+    pub machine: Machine,
+}
+
+/// A script with what a session of the containers' user has.
+pub fn user_script(script: &str) -> String {
+    format!(
+        "HOME=/home/mms; cd; export HOME XDG_RUNTIME_DIR=/run/user/$(id -u) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u)/bus; {script}"
+    )
+}
+
+impl Site {
+    /// A fresh machine, and a project with only these services.
+    pub fn new(kind: &str, services: &[&str]) -> Self {
+        let machine = Machine::up(kind);
+        let project = Project::new(&machine);
+        let all = "  - prowlarr\n  - radarr\n  - sonarr\n  - lidarr\n  - sabnzbd\n  - jellyfin\n  - immich\n";
+        let some: String = services.iter().map(|name| format!("  - {name}\n")).collect();
+        project.edit("inventory/group_vars/mms/vars.yml", all, &some);
+        project.secret("vault_immich_db_password", "of-no-use-elsewhere");
+        let site = Self { background: Mutex::default(), project, machine };
+        let identity = site.project.read("identity.txt").into_bytes();
+        let kept = site.machine.as_root("umask 077; cat >/root/identity", Some(identity));
+        assert!(kept.ok());
+        site
+    }
+
+    pub fn mms(&self, arguments: &[&str]) -> Ran {
+        self.project.run(arguments)
+    }
+
+    pub fn deploy(&self) -> Ran {
+        self.mms(&["deploy", "--skip-tags", "tailscale,firewall"])
+    }
+
+    pub fn deploy_json(&self) -> Ran {
+        self.mms(&["deploy", "--skip-tags", "tailscale,firewall", "--json"]).exits(0)
+    }
+
+    /// Runs something as the containers' user until the test ends.
+    pub fn background(&self, script: &str) {
+        let script = user_script(script);
+        let child = lab::lab(&["exec", self.machine.name(), "runuser", "-u", "mms", "--", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.background.lock().unwrap().push(child);
+    }
+
+    /// Ends it.
+    pub fn end_background(&self) {
+        for mut child in self.background.lock().unwrap().drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // What was started over there goes on by itself.
+        self.machine.as_root("pkill -u mms -f 'while :; do for i in'", None);
+    }
+
+    /// The names of a service's backups, oldest first.
+    pub fn backups(&self, service: &str) -> Vec<String> {
+        let listed = self
+            .machine
+            .ok(&format!("ls -1 /home/mms/backups/{service} 2>/dev/null | grep -E 'zst(\\.age)?$' || true"));
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// Opens the newest backup with plain tools, checks every hash, and says where it lies.
+    pub fn open(&self, service: &str) -> String {
+        let name = self.backups(service).pop().expect("there is a backup");
+        let place = format!("/root/opened/{service}");
+        self.machine.ok(&format!(
+            "rm -rf {place} && mkdir -p {place} && cd {place} && age -d -i /root/identity /home/mms/backups/{service}/{name} | zstd -d | \
+             tar -x && sha256sum --quiet --strict -c .mms/SHA256SUMS && \
+             test \"$(sha256sum </home/mms/backups/{service}/{name} | cut -d' ' -f1)\" = \"$(jq -r .sha256 /home/mms/backups/{service}/{name}.json)\" && \
+             test \"$(find data postgres .mms/service.json -type f 2>/dev/null | wc -l)\" = \"$(jq -r .files .mms/manifest.json)\""
+        ));
+        place
+    }
+
+    /// The members of the newest backup, in their order.
+    pub fn members(&self, service: &str) -> Vec<String> {
+        let name = self.backups(service).pop().expect("there is a backup");
+        let listed =
+            self.machine.ok(&format!("age -d -i /root/identity /home/mms/backups/{service}/{name} | zstd -d | tar -t"));
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// The database is whole, and its rows are those that were written first.
+    pub fn prefix_of_sqlite(&self, path: &str) -> u64 {
+        let asked =
+            format!("sqlite3 '{path}' 'PRAGMA integrity_check; SELECT count(*), coalesce(max(n), 0) FROM proof'");
+        let answer = self.machine.ok(&asked);
+        let (whole, counted) = answer.trim().split_once('\n').unwrap();
+        let (count, last) = counted.split_once('|').unwrap();
+        assert_eq!((whole, count), ("ok", last), "{path}");
+        last.parse().unwrap()
+    }
+
+    pub fn is_active(&self, name: &str) -> bool {
+        let script = format!(
+            "for i in $(seq 300); do systemctl --user is-active --quiet {name}.service && exit 0; sleep 0.2; done; exit 1"
+        );
+        self.machine.as_user(&user_script(&script), None).ok()
+    }
+
+    /// The program itself, as the containers' user.
+    pub fn program(&self, arguments: &str) -> Answer {
+        self.machine.as_user(&user_script(&format!("/usr/local/libexec/mms-backup {arguments}")), None)
+    }
+
+    /// Waits until a script succeeds as root.
+    pub fn until(&self, script: &str) {
+        let since = Instant::now();
+        while !self.machine.as_root(script, None).ok() {
+            assert!(since.elapsed() < PATIENCE, "never came true: {script}");
+        }
+    }
+
+    /// Waits until a unit of the containers' user is at rest.
+    pub fn until_idle(&self, unit: &str) {
+        let since = Instant::now();
+        let asked = format!("systemctl --user show --property ActiveState --value {unit}");
+        while !matches!(self.machine.as_user_ok(&asked).trim(), "inactive" | "failed") {
+            assert!(since.elapsed() < PATIENCE, "{unit} does not come to rest");
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for child in self.background.get_mut().unwrap() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A request that was made: path with query, and body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub path: String,
+    pub body: String,
+}
+
+/// A web server on the lab's host that keeps what it is told.
+pub struct Listener {
+    port: u16,
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+impl Listener {
+    pub fn new() -> Self {
+        let server = TcpListener::bind("10.99.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
+        let kept = Arc::clone(&told);
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let (mut path, mut length) = (String::new(), 0);
+                let mut line = String::new();
+                while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
+                    if path.is_empty() {
+                        path = line.split(' ').nth(1).unwrap().to_owned();
+                    }
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                kept.lock().unwrap().push(Told { path, body: String::from_utf8(body).unwrap() });
+                // Whoever asked may not wait for the answer.
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                let _ = stream.get_mut().write_all(answer);
+            }
+        });
+        Self { port, told }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://10.99.0.1:{}/{path}", self.port)
+    }
+
+    /// What came since the last time.
+    pub fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}

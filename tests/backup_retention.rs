@@ -1,0 +1,176 @@
+//! The retention program of the target (`src/backup/target/mms-backup-retention.awk`) against an oracle that was written from the
+//! rules alone, with every awk that is here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use jiff::civil::{Date, DateTime, date};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    last: usize,
+    daily: usize,
+    weekly: usize,
+    monthly: usize,
+}
+
+/// A backup: minutes after the beginning of 2026, how its time is written, whether it is encrypted, whether it was verified.
+type Made = (u32, u8, bool, bool);
+
+const PROGRAM: &str = include_str!("../src/backup/target/mms-backup-retention.awk");
+
+fn awks() -> Vec<Vec<&'static str>> {
+    let all = [
+        vec!["mawk"],
+        vec!["gawk"],
+        vec!["gawk", "--posix"],
+        vec!["original-awk"],
+        vec!["busybox", "awk"],
+        vec!["awk"],
+    ];
+    let works = |awk: &Vec<&str>| {
+        let tried = Command::new(awk[0]).args(&awk[1..]).arg("BEGIN { exit 0 }").stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    let found: Vec<_> = all.into_iter().filter(works).collect();
+    assert!(!found.is_empty(), "there is no awk here");
+    found
+}
+
+/// Names that are kept and names that are removed.
+fn ask(awk: &[&str], names: &[(String, bool)], rule: Rule, protect: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut command = Command::new(awk[0]);
+    command.args(&awk[1..]).args(["-v", "service=app", "-v", &format!("protect={protect}")]);
+    for (name, value) in
+        [("last", rule.last), ("daily", rule.daily), ("weekly", rule.weekly), ("monthly", rule.monthly)]
+    {
+        command.args(["-v", &format!("{name}={value}")]);
+    }
+    // No time zone may matter.
+    command.arg(PROGRAM).env("TZ", "America/New_York").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let input: String =
+        names.iter().map(|(name, verified)| format!("{name}{}\n", if *verified { " verified" } else { "" })).collect();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{awk:?}");
+    let (mut kept, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        match words[0] {
+            "keep" => assert!(kept.insert(words[1].to_owned()) && !words[2].is_empty(), "{line}"),
+            "remove" => assert!(removed.insert(words[1].to_owned()), "{line}"),
+            _ => panic!("{line}"),
+        }
+    }
+    (kept, removed)
+}
+
+fn name_of(made: &Made) -> (String, DateTime) {
+    let (minutes, form, encrypted, _) = *made;
+    let at = date(2026, 1, 1).at(0, 0, 0, 0).checked_add(jiff::Span::new().minutes(i64::from(minutes))).unwrap();
+    let (stamp, at) = match form {
+        0 => (at.strftime("%Y-%m-%d").to_string(), at.date().at(0, 0, 0, 0)),
+        1 => (at.strftime("%Y-%m-%dT%H%M%S").to_string(), at),
+        _ => (at.strftime("%Y-%m-%dT%H%M%SZ").to_string(), at),
+    };
+    (format!("app-{stamp}.tar.zst{}", if encrypted { ".age" } else { "" }), at)
+}
+
+/// What the documentation says, as directly as can be.
+fn oracle(all: &[(String, DateTime, bool)], rule: Rule) -> BTreeSet<String> {
+    let mut sorted: Vec<_> = all.to_vec();
+    sorted.sort_by(|one, other| (other.1, &other.0).cmp(&(one.1, &one.0)));
+    let newest_of = |count: usize, period: &dyn Fn(Date) -> (i16, i8, i8)| -> Vec<String> {
+        let mut periods: Vec<_> = sorted.iter().map(|it| period(it.1.date())).collect();
+        periods.dedup();
+        periods.truncate(count);
+        let newest =
+            |wanted: &(i16, i8, i8)| sorted.iter().find(|it| period(it.1.date()) == *wanted).unwrap().0.clone();
+        periods.iter().map(newest).collect()
+    };
+    let day = |date: Date| (date.year(), date.month(), date.day());
+    let week = |date: Date| (date.iso_week_date().year(), date.iso_week_date().week(), 0);
+    let month = |date: Date| (date.year(), date.month(), 0);
+    let mut kept: BTreeSet<String> = sorted.iter().take(rule.last.max(1)).map(|it| it.0.clone()).collect();
+    kept.extend(newest_of(rule.daily, &day));
+    kept.extend(newest_of(rule.weekly, &week));
+    kept.extend(newest_of(rule.monthly, &month));
+    kept.extend(sorted.iter().find(|it| it.2).map(|it| it.0.clone()));
+    kept
+}
+
+fn made() -> impl Strategy<Value = Vec<Made>> {
+    // Up to three years, often several of a day.
+    let spread = prop_oneof![0..1_500_000_u32, 0..40_000_u32];
+    prop::collection::vec((spread, 0..4_u8, any::<bool>(), prop::bool::weighted(0.1)), 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keeps_what_the_rules_say(
+        made in made(), last in 0..4_usize, daily in 0..10_usize, weekly in 0..6_usize, monthly in 0..8_usize, shuffle in any::<u64>()
+    ) {
+        let rule = Rule { last, daily, weekly, monthly };
+        let mut all: Vec<(String, DateTime, bool)> =
+            made.iter().map(|it| { let (name, at) = name_of(it); (name, at, it.3) }).collect();
+        all.sort();
+        all.dedup_by(|one, other| one.0 == other.0);
+        let mut names: Vec<_> = all.iter().map(|it| (it.0.clone(), it.2)).collect();
+        if !names.is_empty() {
+            let by = usize::try_from(shuffle % names.len() as u64).unwrap();
+            names.rotate_left(by);
+        }
+        let wanted = oracle(&all, rule);
+        let everything: BTreeSet<String> = names.iter().map(|(name, _)| name.clone()).collect();
+        for awk in awks() {
+            let (kept, removed) = ask(&awk, &names, rule, "");
+            prop_assert_eq!(&kept, &wanted, "{:?}", awk);
+            prop_assert_eq!(kept.union(&removed).cloned().collect::<BTreeSet<_>>(), everything.clone());
+            // Again: nothing more goes.
+            let left: Vec<_> = names.iter().filter(|(name, _)| kept.contains(name)).cloned().collect();
+            let (again, removed) = ask(&awk, &left, rule, "");
+            prop_assert_eq!((again, removed.len()), (kept, 0));
+        }
+    }
+}
+
+#[test]
+fn never_touches_what_is_none_of_its_own() {
+    let strange = [
+        "app-2-2026-01-01T030000Z.tar.zst.age",
+        "app-2026-02-30T030000Z.tar.zst.age",
+        "app-2026-13-01.tar.zst",
+        "app-2026-01-01T250000Z.tar.zst.age",
+        "app-2026-01-01T0300Z.tar.zst.age",
+        "app-2026-1-01.tar.zst",
+        "app-2026-01-01T030000Z.tar.zst.age.json",
+        "app-2026-01-01T030000Z.tar.gz",
+        "other-2026-01-01T030000Z.tar.zst.age",
+        "notes.txt",
+    ];
+    let names: Vec<_> = strange.iter().map(|name| ((*name).to_owned(), false)).collect();
+    for awk in awks() {
+        let (kept, removed) = ask(&awk, &names, Rule { last: 0, daily: 0, weekly: 0, monthly: 0 }, "");
+        assert_eq!((kept.len(), removed.len()), (0, 0), "{awk:?}");
+    }
+}
+
+#[test]
+fn the_newest_the_verified_and_the_one_just_made_stay() {
+    let names: Vec<_> = ["01", "02", "03", "04", "05"]
+        .map(|day| (format!("app-2026-03-{day}T030000Z.tar.zst.age"), day == "02" || day == "01"))
+        .into();
+    for awk in awks() {
+        let rule = Rule { last: 0, daily: 0, weekly: 0, monthly: 0 };
+        // The clock was set back, so the one just made is not the newest.
+        let (kept, _) = ask(&awk, &names, rule, "app-2026-03-03T030000Z.tar.zst.age");
+        let days: Vec<_> = kept.iter().map(|name| &name[12..14]).collect();
+        assert_eq!(days, ["02", "03", "05"], "{awk:?}");
+    }
+}
