@@ -4,6 +4,7 @@
 //! (through `yaml`), `playbook` makes it a typed plan of tasks, `engine` runs them through `modules` over `connection` and emits
 //! [`event::Event`]s, which `report` and `ui` turn into output. `docs/architecture.md` is the map.
 
+pub mod backup;
 pub mod cli;
 pub mod connection;
 pub mod diagnostic;
@@ -18,6 +19,7 @@ pub mod modules;
 pub mod playbook;
 pub mod project;
 pub mod report;
+pub mod restore;
 pub mod secret;
 pub mod service;
 pub mod settings;

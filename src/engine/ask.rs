@@ -1,17 +1,20 @@
-//! Asking hosts something outside a playbook: for verbs that only look (`status`, `logs`).
+//! Asking hosts something outside a playbook: for verbs that look (`status`, `logs`), and those that work on a host themselves
+//! (`restore`, `backup`).
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::drive::Trouble;
+use super::drive::{Site, Trouble};
 use super::target::Around;
 use super::{Engine, Host};
-use crate::connection::{Answer, Become, BecomeMethod, Frame};
+use crate::connection::{Answer, Become, BecomeMethod, Connection, Frame};
 use crate::error::{Error, ErrorKind};
+use crate::modules::Failure;
 use crate::playbook::{Keywords, Parent, ParentKind};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
+use crate::yaml::Node;
 
 /// A read-only question to a host.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +47,51 @@ impl Engine {
         TaskScope::new(&self.parts.world, &play, &host.vars, None, &Arc::default())
     }
 
+    /// A YAML file of the project (`services/radarr.yml`), as it is written and with its strings templated for a host. Facts are
+    /// gathered when it needs them.
+    pub async fn file_of(&self, host: &Arc<Host>, path: &str) -> Result<(Node, Value), Error> {
+        let files = self.parts.loader.files();
+        let node = files.yaml(&files.root().join(path))?;
+        let scope = self.bare_scope(host);
+        let dynamic = Self::dynamic(&scope);
+        let value = self.evaluate(&scope, || self.parts.templar.node(&node, &dynamic)).await;
+        Ok((node.clone(), value.map_err(|trouble| of_trouble(host, trouble))?))
+    }
+
+    /// The connection to a host, and how to become a user there.
+    pub async fn reach(&self, host: &Arc<Host>, user: &str) -> Result<(Arc<dyn Connection>, Become), Error> {
+        let outcome = async {
+            let site = self.asking_site(host, Some(user)).await?;
+            let become_user = site.user.clone().ok_or_else(|| Failure::new("nobody to become"))?;
+            // Opens the connection, and shows what is wrong with becoming this user before anything is begun.
+            self.shell(&site, site.user.as_ref()).await?;
+            let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+            Ok::<_, Trouble>((connection, become_user))
+        };
+        outcome.await.map_err(|trouble| of_trouble(host, trouble))
+    }
+
+    /// Where and as whom a host is asked outside of a play.
+    async fn asking_site(&self, host: &Arc<Host>, user: Option<&str>) -> Result<Site, Trouble> {
+        let play = Arc::new(PlayVars::default());
+        let scope = self.bare_scope(host);
+        let root = Arc::new(Parent { kind: ParentKind::Play, keywords: Keywords::default(), up: None });
+        let mut site = self.site(Around::Parent(&root), &scope, host, &play).await?;
+        if let Some(user) = user {
+            site.user = Some(match site.user.take() {
+                Some(own) => Become { user: user.to_owned(), ..own },
+                None => Become {
+                    method: BecomeMethod::Sudo,
+                    user: user.to_owned(),
+                    password: self.parts.target.become_password.clone(),
+                    executable: None,
+                    flags: vec![],
+                },
+            });
+        }
+        Ok(site)
+    }
+
     /// Asks a host. Lines of the answer are also sent to `live` as they come.
     pub async fn ask(
         &self,
@@ -51,38 +99,27 @@ impl Engine {
         question: &Question,
         live: Option<mpsc::UnboundedSender<String>>,
     ) -> Result<Answer, Error> {
-        let play = Arc::new(PlayVars::default());
-        let scope = self.bare_scope(host);
-        let root = Arc::new(Parent { kind: ParentKind::Play, keywords: Keywords::default(), up: None });
         let outcome = async {
-            let mut site = self.site(Around::Parent(&root), &scope, host, &play).await?;
-            if let Some(user) = &question.user {
-                site.user = Some(match site.user.take() {
-                    Some(own) => Become { user: user.clone(), ..own },
-                    None => Become {
-                        method: BecomeMethod::Sudo,
-                        user: user.clone(),
-                        password: self.parts.target.become_password.clone(),
-                        executable: None,
-                        flags: vec![],
-                    },
-                });
-            }
+            let site = self.asking_site(host, question.user.as_deref()).await?;
             let shell = self.shell(&site, site.user.as_ref()).await?;
             Ok::<Answer, Trouble>(
                 shell.submit(Frame { script: question.script.clone(), live, ..Frame::default() }).await?,
             )
         };
-        outcome.await.map_err(|trouble: Trouble| match trouble {
-            Trouble::Failure(failure) => failure
-                .hints
-                .into_iter()
-                .fold(Error::new(ErrorKind::Failed, format!("{}: {}", host.name(), failure.msg)), Error::hint),
-            Trouble::Unknown(why) => Error::new(ErrorKind::Failed, format!("{}: {why}", host.name())),
-            Trouble::Unreachable(error) => error
-                .hints
-                .into_iter()
-                .fold(Error::new(ErrorKind::Unreachable, format!("{}: {}", host.name(), error.message)), Error::hint),
-        })
+        outcome.await.map_err(|trouble: Trouble| of_trouble(host, trouble))
+    }
+}
+
+fn of_trouble(host: &Host, trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Failure(failure) => failure
+            .hints
+            .into_iter()
+            .fold(Error::new(ErrorKind::Failed, format!("{}: {}", host.name(), failure.msg)), Error::hint),
+        Trouble::Unknown(why) => Error::new(ErrorKind::Failed, format!("{}: {why}", host.name())),
+        Trouble::Unreachable(error) => error
+            .hints
+            .into_iter()
+            .fold(Error::new(ErrorKind::Unreachable, format!("{}: {}", host.name(), error.message)), Error::hint),
     }
 }

@@ -118,7 +118,7 @@ pub struct Owned {
 }
 
 /// What every script of a rootless user starts with: its home, its service manager's bus, no one else's directories.
-pub(super) const PRELUDE: &str = r#"LC_ALL=C; export LC_ALL
+pub const PRELUDE: &str = r#"LC_ALL=C; export LC_ALL
 id=$(id -u)
 home=$(getent passwd "$id" 2>/dev/null | cut -d: -f6)
 HOME=${home:-$HOME}; export HOME

@@ -1,0 +1,6 @@
+//! Backups: their names, where they lie, reading and checking what is in them. The target writes them; mms on the workstation
+//! reads.
+
+pub mod archive;
+pub mod name;
+pub mod source;
