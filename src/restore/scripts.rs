@@ -91,7 +91,10 @@ done
 
 /// Gives the lock back.
 pub(super) fn unlock(service: &str) -> String {
-    format!("{PRELUDE}rm -f \"$HOME/{STATE}/restore/\"{}/lock\n", sh::quote(service))
+    format!(
+        "{PRELUDE}cd {STATE}/restore || exit 0\nrm -f {0}/lock\nrmdir {0} 2>/dev/null && cd .. && rmdir restore 2>/dev/null\nexit 0\n",
+        sh::quote(service)
+    )
 }
 
 /// Unpacks a tar stream whose names are paths from the root on, with owners as the user's namespace has them.

@@ -79,7 +79,8 @@ impl Keyring {
         self.with_identities(move |identities| {
             decryptor.decrypt(identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
                 age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this backup")
-                    .hint("it was encrypted for other recipients: `--identity FILE` names the key of one of them"),
+                    .hint("it was encrypted for other recipients: `--identity FILE` names the key of one of them")
+                    .hint("or its beginning is damaged"),
                 other => damaged(other),
             })
         })
