@@ -4,3 +4,4 @@
 pub mod archive;
 pub mod name;
 pub mod source;
+pub mod verify;

@@ -1,5 +1,6 @@
 //! What the user typed: one file per verb, and the way from arguments to an exit code.
 
+mod backup_verify;
 mod check;
 mod complete;
 mod deploy;
@@ -52,6 +53,7 @@ enum Command {
     Check(check::Check),
     Status(status::Status),
     Logs(logs::Logs),
+    Backup(backup_verify::Backup),
     Restore(restore::Restore),
     Vault(vault::Vault),
 }
@@ -105,6 +107,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Check(args) => args.run(&global, ui),
         Command::Status(args) => args.run(&global, ui).await,
         Command::Logs(args) => args.run(&global, ui).await,
+        Command::Backup(args) => args.run(&global, ui).await,
         Command::Restore(args) => args.run(&global, ui).await,
         Command::Vault(args) => args.run(&global, ui),
     }

@@ -207,3 +207,72 @@ fn a_restore_that_was_killed_is_completed_by_the_next() {
     }
     assert!(recovered > 0, "no restore was cut off");
 }
+
+/// A service with a database server: verified, drilled and restored.
+#[test]
+fn databases_of_postgresql_are_loaded_afresh() {
+    if !lab::wanted("databases_of_postgresql_are_loaded_afresh") {
+        return;
+    }
+    let machine = Machine::up("rpg");
+    machine.add_user();
+    machine.ok("mkdir -p /data/photos && chown -R mms:mms /data");
+    let project = Project::new(&machine);
+    project.secret("vault_immich_db_password", "first-Passw0rd");
+    let text = project.read("services/immich.yml");
+    let quick = text.replace("interval: 15s", "interval: 2s").replace("interval: 10s", "interval: 2s");
+    project.write("services/immich.yml", &quick);
+    project.run(&["deploy-service", "immich"]).exits(0);
+    machine.as_user_ok("echo saved >/data/photos/marker");
+    let saved = assets(&machine);
+    by_hand::immich(&machine, &project, "immich-2026-10-01T030000Z.tar.zst.age", "");
+    machine.as_user_ok("echo now >/data/photos/marker");
+
+    let verified = project.run(&["backup", "verify", "immich", "--json"]).exits(0).json();
+    assert_eq!((&verified[0]["ok"], &verified[0]["verified"]["dumps"]), (&true.into(), &1.into()), "{verified:?}");
+    assert!(machine.ok("cat /home/mms/backups/immich/*.verified").contains("20"));
+
+    // A drill leaves what runs alone, and nothing behind.
+    let names = "podman ps -a --format '{{.Names}} {{.ID}}' | sort; podman network ls -q | sort; podman volume ls -q | sort; ls /run/user/1100/containers/systemd 2>/dev/null; true";
+    let before = machine.as_user_ok(names);
+    let drilled = project.run(&["backup", "drill", "immich"]).exits(0);
+    assert!(drilled.stdout.contains("is well on `immich-2026-10-01T030000Z"), "{drilled:?}");
+    assert_eq!(machine.as_user_ok(names), before);
+    nothing_left(&machine);
+
+    // The password was changed after the backup: the one of now is the right one.
+    project.secret("vault_immich_db_password", "second-Passw0rd");
+    machine.as_user_ok(
+        "podman exec immich-postgres psql -U immich -d immich -qc \"ALTER ROLE immich PASSWORD 'second-Passw0rd'\"",
+    );
+    project.run(&["deploy-service", "immich"]).exits(0);
+    let restored = project.run(&["restore", "immich", "--yes"]).exits(0);
+    assert!(restored.stdout.contains("complete: `immich` is well"), "{restored:?}");
+    assert_eq!(machine.ok("cat /data/photos/marker").trim(), "saved");
+    assert!(assets(&machine) >= saved);
+
+    // A dump that does not load costs nothing.
+    machine.as_user_ok("rm backups/immich/*");
+    by_hand::immich(
+        &machine,
+        &project,
+        "immich-2026-11-01T030000Z.tar.zst.age",
+        "echo 'SELECT no_such_function();' >>immich-postgres.sql",
+    );
+    let id = machine.as_user_ok("podman ps --format '{{.Names}} {{.ID}}' | sort");
+    let refused = project.run(&["restore", "immich", "--yes"]).exits(2);
+    assert!(refused.stderr.contains("SQLSTATE 42883") && refused.stderr.contains("nothing has changed"), "{refused:?}");
+    assert_eq!(machine.as_user_ok("podman ps --format '{{.Names}} {{.ID}}' | sort"), id);
+    for (verb, output) in project.outputs() {
+        assert!(!output.contains("-Passw0rd"), "`mms {verb}` shows a secret");
+    }
+}
+
+/// Rows of Immich's stand-in, none of which may be missing before the last one.
+fn assets(machine: &Machine) -> u64 {
+    let query = "SELECT count(*), max(id) FROM asset WHERE id <= (SELECT min(one.id) FROM asset one LEFT JOIN asset two ON two.id = one.id + 1 WHERE two.id IS NULL)";
+    let answer = machine.as_user_ok(&format!("podman exec immich-postgres psql -U immich -d immich -Atc '{query}'"));
+    let (count, last) = answer.trim().split_once('|').unwrap();
+    assert_eq!(count, last);
+    count.parse().unwrap()
+}

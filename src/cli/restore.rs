@@ -251,7 +251,7 @@ pub(super) async fn reach<'a>(engine: &Engine, host: &Arc<Host>, talk: &'a dyn T
     talk.progress(host.name(), "connecting");
     let reached = engine.reach(host, &user).await?;
     // Without root the last words of a container that is not well come from the user's own journal.
-    let root = engine.reach(host, "root").await.ok().map(|(_, root)| root);
+    let root = engine.reach(host, "root").await.ok().map(|root| root.user);
     Ok(Site::new(host.name(), &user, reached, root, talk))
 }
 

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::drive::{Site, Trouble};
 use super::target::Around;
-use super::{Engine, Host};
-use crate::connection::{Answer, Become, BecomeMethod, Connection, Frame};
+use super::{Connector, Engine, Host};
+use crate::connection::{Answer, Become, BecomeMethod, Connection, ConnectionError, Frame, Target};
 use crate::error::{Error, ErrorKind};
 use crate::modules::Failure;
 use crate::playbook::{Keywords, Parent, ParentKind};
@@ -23,6 +23,25 @@ pub struct Question {
     pub script: String,
     /// The user to ask as; the login user (or `--become`'s) when not set.
     pub user: Option<String>,
+}
+
+/// A host that was reached, for verbs that work on it themselves.
+#[derive(Clone)]
+pub struct Reached {
+    /// The connection, which the engine closes.
+    pub connection: Arc<dyn Connection>,
+    /// How to become the user that was asked for.
+    pub user: Become,
+    connector: Arc<dyn Connector>,
+    target: Target,
+}
+
+impl Reached {
+    /// Another connection to the same host, which ends when it is dropped. A stream that is held back holds back every other one of its
+    /// connection; two that depend on each other need two connections.
+    pub async fn connect_again(&self) -> Result<Arc<dyn Connection>, ConnectionError> {
+        self.connector.connect(&self.target).await
+    }
 }
 
 impl Engine {
@@ -59,14 +78,15 @@ impl Engine {
     }
 
     /// The connection to a host, and how to become a user there.
-    pub async fn reach(&self, host: &Arc<Host>, user: &str) -> Result<(Arc<dyn Connection>, Become), Error> {
+    pub async fn reach(&self, host: &Arc<Host>, user: &str) -> Result<Reached, Error> {
         let outcome = async {
             let site = self.asking_site(host, Some(user)).await?;
             let become_user = site.user.clone().ok_or_else(|| Failure::new("nobody to become"))?;
             // Opens the connection, and shows what is wrong with becoming this user before anything is begun.
             self.shell(&site, site.user.as_ref()).await?;
             let connection = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
-            Ok::<_, Trouble>((connection, become_user))
+            let connector = Arc::clone(&self.parts.connector);
+            Ok::<_, Trouble>(Reached { connection, user: become_user, connector, target: site.target })
         };
         outcome.await.map_err(|trouble| of_trouble(host, trouble))
     }

@@ -53,7 +53,8 @@ fn prefix(journal: &Journal) -> String {
 async fn clean(site: &Site<'_>, journal: &Journal) -> Result<()> {
     let staged: Vec<String> = journal.places.iter().flat_map(|place| [place.staged.clone(), empty(place)]).collect();
     site.must("clean up after the drill", scripts::end_trial(&prefix(journal), &staged)).await?;
-    site.must("clean up after the drill", scripts::forget(journal)).await.map(drop)
+    site.must("clean up after the drill", scripts::forget(journal)).await?;
+    site.must("clean up after the drill", scripts::unlock(&journal.service)).await.map(drop)
 }
 
 /// Takes away what a drill that was cut off has left.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 use super::Talk;
 use crate::connection::{Answer, Become, Connection, ConnectionError, Frame};
+use crate::engine::Reached;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modules::{Diff, Failure, Gate, Host};
 
@@ -20,8 +21,9 @@ pub struct Site<'a> {
     pub name: String,
     /// The user that runs the containers.
     pub user: String,
-    connection: Arc<dyn Connection>,
-    as_user: Become,
+    reached: Reached,
+    /// A connection of its own for what is received: see [`Reached::connect_again`].
+    second: OnceCell<Arc<dyn Connection>>,
     /// How to become root, where that is allowed: only for reading the system's journal.
     as_root: Option<Become>,
     talk: &'a dyn Talk,
@@ -29,14 +31,8 @@ pub struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// A host as this user.
-    pub fn new(
-        name: &str,
-        user: &str,
-        (connection, as_user): (Arc<dyn Connection>, Become),
-        as_root: Option<Become>,
-        talk: &'a dyn Talk,
-    ) -> Self {
-        Self { name: name.to_owned(), user: user.to_owned(), connection, as_user, as_root, talk }
+    pub fn new(name: &str, user: &str, reached: Reached, as_root: Option<Become>, talk: &'a dyn Talk) -> Self {
+        Self { name: name.to_owned(), user: user.to_owned(), reached, second: OnceCell::new(), as_root, talk }
     }
 
     /// Whether the system's journal can be read.
@@ -46,7 +42,7 @@ impl<'a> Site<'a> {
 
     /// Runs a script as the containers' user.
     pub async fn ask(&self, script: String) -> Result<Answer> {
-        self.frame(&self.as_user, Frame::new(script)).await.map_err(|error| self.of_connection(error))
+        self.frame(&self.reached.user, Frame::new(script)).await.map_err(|error| self.of_connection(error))
     }
 
     /// The same; a status other than 0 is an error that says what was being done.
@@ -68,7 +64,7 @@ impl<'a> Site<'a> {
 
     /// Runs a command whose stdin comes from a queue.
     pub async fn send(&self, command: &str, pieces: mpsc::Receiver<Bytes>) -> Result<Answer> {
-        let answer = self.connection.send_pieces(Some(&self.as_user), command, pieces).await;
+        let answer = self.reached.connection.send_pieces(Some(&self.reached.user), command, pieces).await;
         answer.map_err(|error| self.of_connection(error))
     }
 
@@ -84,7 +80,10 @@ impl<'a> Site<'a> {
             // The command ends when nobody takes what it writes.
             drop(pieces);
         };
-        let receiving = self.connection.receive_pieces(Some(&self.as_user), command, sender);
+        let receiving = async {
+            let connection = self.second.get_or_try_init(|| self.reached.connect_again()).await?;
+            connection.receive_pieces(Some(&self.reached.user), command, sender).await
+        };
         let (answer, ()) = futures::future::join(receiving, passing).await;
         let end = answer.map_err(|error| self.of_connection(error)).and_then(|answer| self.checked(what, answer));
         // A reader that has seen enough has gone.
@@ -92,7 +91,7 @@ impl<'a> Site<'a> {
     }
 
     async fn frame(&self, user: &Become, frame: Frame) -> std::result::Result<Answer, ConnectionError> {
-        self.connection.shell(Some(user)).await?.submit(frame).await
+        self.reached.connection.shell(Some(user)).await?.submit(frame).await
     }
 
     fn of_connection(&self, error: ConnectionError) -> Error {
@@ -110,12 +109,12 @@ impl<'a> Site<'a> {
 /// The gate of a deploy asks through this.
 impl Host for Site<'_> {
     fn probe(&self, script: Frame) -> BoxFuture<'_, std::result::Result<Answer, Failure>> {
-        let user = self.as_root.as_ref().unwrap_or(&self.as_user);
+        let user = self.as_root.as_ref().unwrap_or(&self.reached.user);
         async move { self.frame(user, script).await.map_err(|error| Failure::new(error.message)) }.boxed()
     }
 
     fn probe_as<'b>(&'b self, _: &'b str, script: Frame) -> BoxFuture<'b, std::result::Result<Answer, Failure>> {
-        async move { self.frame(&self.as_user, script).await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.frame(&self.reached.user, script).await.map_err(|error| Failure::new(error.message)) }.boxed()
     }
 
     fn change<'b>(&'b self, _: &'b [String], _: &'b [Diff]) -> BoxFuture<'b, Gate> {
@@ -131,7 +130,7 @@ impl Host for Site<'_> {
     }
 
     fn upload<'b>(&'b self, from: &'b Path, script: &'b str) -> BoxFuture<'b, std::result::Result<Answer, Failure>> {
-        let sent = self.connection.send_file(Some(&self.as_user), from, script);
+        let sent = self.reached.connection.send_file(Some(&self.reached.user), from, script);
         async move { sent.await.map_err(|error| Failure::new(error.message)) }.boxed()
     }
 
@@ -140,6 +139,6 @@ impl Host for Site<'_> {
     }
 
     fn reconnect(&self) -> BoxFuture<'_, std::result::Result<(), Failure>> {
-        async move { self.connection.reset().await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.reached.connection.reset().await.map_err(|error| Failure::new(error.message)) }.boxed()
     }
 }

@@ -33,3 +33,18 @@ pub fn set_marker(machine: &Machine, text: &str) {
 pub fn marker(machine: &Machine) -> String {
     machine.ok(&format!("cat {CONFIG}/marker")).trim().to_owned()
 }
+
+/// Makes a backup of Immich: a dump of the whole cluster, and the photos. `spoil` is done to the dump.
+pub fn immich(machine: &Machine, project: &Project, file: &str, spoil: &str) {
+    let identity = project.read("identity.txt");
+    let recipient = identity.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    machine.as_user_ok(&format!(
+        "set -e; cd; rm -rf work; mkdir -p backups/immich work/data work/postgres work/.mms; \
+         podman exec immich-postgres pg_dumpall -U immich >work/postgres/immich-postgres.sql; cd work/postgres; {spoil}
+         cd; podman unshare sh -ec 'cp -a /data/photos work/data/0; cd work; \
+           find data postgres -type f -exec sha256sum {{}} + >.mms/SHA256SUMS; \
+           printf \"{{\\\"format\\\":1,\\\"files\\\":%d}}\\n\" $(wc -l <.mms/SHA256SUMS) >.mms/manifest.json; \
+           tar -c data postgres .mms/SHA256SUMS .mms/manifest.json' | zstd -q | age -r {recipient} >backups/immich/{file}; \
+         podman unshare rm -rf work"
+    ));
+}

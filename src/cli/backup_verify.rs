@@ -1,0 +1,265 @@
+//! `mms backup verify` and `mms backup drill`.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
+
+use super::restore::{Terminal, backup_dir, definition, hosts_of, owner, reach, which};
+use super::status::looking;
+use super::{Global, Session, complete, services};
+use crate::backup::name::At;
+use crate::backup::source::{self, Found, Place};
+use crate::backup::verify::{Subset, rolling, verify};
+use crate::engine::{Engine, Host};
+use crate::error::{Error, ErrorKind, Exit, Result};
+use crate::restore::{Request, drill, shown_size};
+
+/// Check backups, and prove that they restore
+#[derive(Debug, Args)]
+pub struct Backup {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(Verify),
+    Drill(Drill),
+}
+
+impl Backup {
+    pub(super) async fn run(self, global: &Global, ui: &crate::ui::Ui) -> Result<Exit> {
+        match self.command {
+            Command::Verify(args) => args.run(global, ui).await,
+            Command::Drill(args) => args.run(global, ui).await,
+        }
+    }
+}
+
+/// Open backups to their end and check everything in them: hashes, databases, dumps
+///
+/// The newest backup of each service, unless something else is said. What is good is marked beside the backup.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  mms backup verify\n  mms backup verify radarr --all\n  mms backup verify --subset 1/7"
+)]
+pub struct Verify {
+    /// Only backups of these services
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
+    services: Vec<String>,
+    /// Every backup, not only the newest
+    #[arg(long)]
+    all: bool,
+    /// So many of all backups, those first whose last verification is the longest ago: `1/7` each day covers all in a week
+    #[arg(long, value_name = "N/T", conflicts_with = "all")]
+    subset: Option<Subset>,
+    /// Backups in this directory, on this machine or (`HOST:/path`) on the target
+    #[arg(long, value_name = "DIR")]
+    from_dir: Option<String>,
+    /// Only hosts that match this pattern
+    #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
+    limit: Option<String>,
+}
+
+/// Restore a backup to a throwaway place on the target, start the service there, and remove it again
+///
+/// The service that runs is not touched. The trial has no published port, sees copies of the data alone, and must become well.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  mms backup drill radarr\n  mms backup drill immich --at latest~1")]
+pub struct Drill {
+    /// The services
+    #[arg(value_name = "SERVICE", required = true, add = ArgValueCandidates::new(complete::services))]
+    services: Vec<String>,
+    /// Which backup: `latest`, `latest~2`, `2026-10-01`, `2026-10-01T03:00` (UTC) or a file name
+    #[arg(long, value_name = "WHICH", default_value = "latest", hide_default_value = true)]
+    at: At,
+    /// Look for backups in this directory, on this machine or (`HOST:/path`) on the target
+    #[arg(long, value_name = "DIR")]
+    from_dir: Option<String>,
+    /// Only hosts that match this pattern
+    #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
+    limit: Option<String>,
+}
+
+impl Verify {
+    pub(super) async fn run(self, global: &Global, ui: &crate::ui::Ui) -> Result<Exit> {
+        let session = Session::open(global, ui)?;
+        services::variables(&session, &self.services)?;
+        let engine = looking(&session, self.limit.clone())?;
+        let outcome = tokio::select! {
+            outcome = self.every(&session, &engine, global.json) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Error::new(ErrorKind::Interrupted, "interrupted")),
+        };
+        ui.progress().clear();
+        engine.close().await;
+        outcome
+    }
+
+    async fn every(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
+        let ui = &session.ui;
+        let names = if self.services.is_empty() { services::known(session)? } else { self.services.clone() };
+        let (mut exit, mut good) = (Exit::Ok, 0);
+        for host in engine.select("all")? {
+            let mut own = vec![];
+            for name in &names {
+                if hosts_of(engine, name)?.iter().any(|other| other.name() == host.name()) {
+                    own.push(name.clone());
+                }
+            }
+            if own.is_empty() {
+                continue;
+            }
+            match self.of_host(session, engine, &host, &own, json).await {
+                Ok((count, worst)) => (good, exit) = (good + count, exit.or_worse(worst)),
+                Err(error) => {
+                    ui.progress().clear();
+                    ui.error(&error);
+                    exit = exit.or_worse(error.exit());
+                }
+            }
+        }
+        if good == 0 && exit == Exit::Ok {
+            return Err(Error::user("there is no backup to verify").hint("`mms backup list` shows what there is"));
+        }
+        Ok(exit)
+    }
+
+    async fn of_host(
+        &self,
+        session: &Session,
+        engine: &Engine,
+        host: &Arc<Host>,
+        names: &[String],
+        json: bool,
+    ) -> Result<(usize, Exit)> {
+        let ui = &session.ui;
+        let talk = Terminal { session };
+        let site = reach(engine, host, &talk).await?;
+        let place = match &self.from_dir {
+            Some(dir) => Place::parse(dir, host.name())?,
+            None => Place::Target(backup_dir(engine, host)?),
+        };
+        let mut chosen: Vec<Found> = vec![];
+        for name in names {
+            let mut found = source::list(name, &place, Some(&site)).await?;
+            let skip = if self.all || self.subset.is_some() { 0 } else { found.len().saturating_sub(1) };
+            chosen.extend(found.drain(skip..));
+        }
+        if let Some(subset) = self.subset {
+            chosen = rolling(chosen, subset);
+        }
+        let (mut exit, mut good) = (Exit::Ok, 0);
+        for found in &chosen {
+            ui.progress().set(host.name(), &format!("verifying {} ({})", found.file, shown_size(found.size)));
+            let outcome = verify(found, Some(&site), &session.keyring).await;
+            ui.progress().clear();
+            match outcome {
+                Ok(verified) => {
+                    good += 1;
+                    if json {
+                        ui.data(
+                            &serde_json::json!({"host": host.name(), "ok": true, "verified": verified}).to_string(),
+                        );
+                        continue;
+                    }
+                    let mut what = format!("{} files, {}", verified.files, shown_size(verified.bytes));
+                    for (count, name) in [(verified.databases, "databases"), (verified.dumps, "dumps")] {
+                        if count > 0 {
+                            what.push_str(&format!(", {count} {name}"));
+                        }
+                    }
+                    if !verified.manifest {
+                        what.push_str(", no hashes inside");
+                    }
+                    if !verified.encrypted {
+                        what.push_str(", not encrypted");
+                    }
+                    ui.data(&format!("{}: {} is good ({what})", host.name(), verified.file));
+                }
+                Err(error) => {
+                    exit = exit.or_worse(error.exit());
+                    if json {
+                        let text = error.to_string();
+                        ui.data(
+                            &serde_json::json!({"host": host.name(), "ok": false, "file": found.file, "error": text})
+                                .to_string(),
+                        );
+                    }
+                    ui.error(&error);
+                    if error.kind() == ErrorKind::Unreachable {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok((good, exit))
+    }
+}
+
+impl Drill {
+    pub(super) async fn run(self, global: &Global, ui: &crate::ui::Ui) -> Result<Exit> {
+        let session = Session::open(global, ui)?;
+        services::variables(&session, &self.services)?;
+        let engine = looking(&session, self.limit.clone())?;
+        let outcome = tokio::select! {
+            outcome = self.every(&session, &engine, global.json) => outcome,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Error::new(ErrorKind::Interrupted, "interrupted").hint("the next drill of the service cleans up"))
+            }
+        };
+        ui.progress().clear();
+        engine.close().await;
+        outcome
+    }
+
+    async fn every(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
+        let ui = &session.ui;
+        let talk = Terminal { session };
+        let mut exit = Exit::Ok;
+        for name in &self.services {
+            let hosts = hosts_of(engine, name)?;
+            if hosts.is_empty() {
+                return Err(Error::user(format!("no host has the service `{name}` (`mms_services`)")));
+            }
+            for host in &hosts {
+                let outcome = async {
+                    let service = definition(engine, host, name).await?;
+                    let site = reach(engine, host, &talk).await?;
+                    let request = Request {
+                        service: &service,
+                        which: which(engine, host, None, self.from_dir.as_deref(), &self.at)?,
+                        dry_run: false,
+                        yes: true,
+                        keyring: &session.keyring,
+                        owner: &owner(),
+                    };
+                    drill::run(&site, &request, &talk).await
+                };
+                let outcome = outcome.await;
+                ui.progress().clear();
+                match outcome {
+                    Ok(drilled) if json => ui.data(
+                        &serde_json::json!({"host": host.name(), "service": name, "ok": true, "backup": drilled.backup, "seconds": drilled.took.as_secs()})
+                            .to_string(),
+                    ),
+                    Ok(drilled) => ui.data(&format!(
+                        "{}: `{name}` is well on `{}` after {:.0} s; the trial is removed",
+                        host.name(),
+                        drilled.backup,
+                        drilled.took.as_secs_f64()
+                    )),
+                    Err(error) => {
+                        exit = exit.or_worse(error.exit());
+                        if json {
+                            let text = error.to_string();
+                            ui.data(&serde_json::json!({"host": host.name(), "service": name, "ok": false, "error": text}).to_string());
+                        }
+                        ui.error(&error);
+                    }
+                }
+            }
+        }
+        Ok(exit)
+    }
+}
