@@ -141,7 +141,9 @@ async fn find(site: &Site<'_>, request: &Request<'_>) -> Result<Found> {
 }
 
 async fn look(site: &Site<'_>, service: &Service, targets: &Targets) -> Result<Seen> {
-    let answer = site.must("look at the service", scripts::look(&service.name, &targets.places())).await?;
+    let containers: Vec<String> = service.containers.keys().cloned().collect();
+    let script = scripts::look(&service.name, &containers, &targets.places());
+    let answer = site.must("look at the service", script).await?;
     Ok(Seen::parse(&answer.stdout_text()))
 }
 

@@ -9,7 +9,7 @@ use super::session::text_of;
 use super::status::{looking, user_of};
 use super::{Global, Session, complete, services};
 use crate::backup::name::At;
-use crate::backup::source::Place;
+use crate::backup::source::{self, Place};
 use crate::engine::{Engine, Host};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::restore::{self, Outcome, Request, Site, Talk, Which};
@@ -59,6 +59,39 @@ pub struct Restore {
 }
 
 impl Restore {
+    /// Every service from its newest backup, without asking again.
+    pub(super) fn everything(from_dir: Option<String>, limit: Option<String>) -> Self {
+        Self {
+            services: vec![],
+            all: true,
+            at: At::default(),
+            file: None,
+            from_dir,
+            dry_run: false,
+            yes: true,
+            confirm: false,
+            undo: false,
+            limit,
+        }
+    }
+
+    /// Asks whether all data may be replaced, and looks whether the backups are there, before a machine is set up for them.
+    pub(super) fn check(&self, global: &Global, ui: &Ui, yes: bool) -> Result<()> {
+        let session = Session::open(global, ui)?;
+        if let Some(dir) = self.from_dir.as_deref().filter(|dir| !dir.contains(":/")) {
+            let path = crate::fs::expand_home(dir);
+            std::fs::read_dir(&path).map_err(|error| Error::io("list", &path, &error))?;
+        }
+        if yes {
+            return Ok(());
+        }
+        match session.prompter.confirm("deploy, and then replace the data of every service by its newest backup?") {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::user("nothing was changed")),
+            None => Err(Error::user("there is nobody to ask whether to restore").hint("`--yes` says so")),
+        }
+    }
+
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
@@ -77,7 +110,7 @@ impl Restore {
 
     async fn all_services(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
         let names = if self.all { services::known(session)? } else { self.services.clone() };
-        let mut exit = Exit::Ok;
+        let (mut exit, mut found) = (Exit::Ok, 0);
         for name in &names {
             let hosts = hosts_of(engine, name)?;
             let host = match hosts.as_slice() {
@@ -94,6 +127,14 @@ impl Restore {
             if self.all && restore::nothing_to_restore(&service) {
                 continue;
             }
+            if self.all && !self.confirm && !self.undo && !self.has_backup(session, engine, host, name).await? {
+                session.ui.note(&format!(
+                    "{}: warning: there is no backup of `{name}`; its data is left as it is",
+                    host.name()
+                ));
+                continue;
+            }
+            found += 1;
             if let Err(error) = self.one(session, engine, host, &service, json).await {
                 exit = exit.or_worse(error.exit());
                 if json {
@@ -109,7 +150,20 @@ impl Restore {
                 }
             }
         }
+        if found == 0 {
+            return Err(Error::user("there is no backup of any service")
+                .hint("`--from-dir` names the directory they are in: `DIR/SERVICE/SERVICE-DATE.tar.zst.age`"));
+        }
         Ok(exit)
+    }
+
+    async fn has_backup(&self, session: &Session, engine: &Engine, host: &Arc<Host>, name: &str) -> Result<bool> {
+        let Which::In(place, _) = which(engine, host, None, self.from_dir.as_deref(), &self.at)? else {
+            return Ok(true);
+        };
+        let talk = Terminal { session };
+        let site = reach(engine, host, &talk).await?;
+        Ok(!source::list(name, &place, Some(&site)).await?.is_empty())
     }
 
     async fn one(

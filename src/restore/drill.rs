@@ -59,7 +59,7 @@ async fn clean(site: &Site<'_>, journal: &Journal) -> Result<()> {
 
 /// Takes away what a drill that was cut off has left.
 async fn clean_earlier(site: &Site<'_>, journal: &Journal, targets: &Targets) -> Result<()> {
-    let answer = site.must("look for earlier drills", scripts::look(&journal.service, &targets.places())).await?;
+    let answer = site.must("look for earlier drills", scripts::look(&journal.service, &[], &targets.places())).await?;
     let earlier = plan::Seen::parse(&answer.stdout_text()).earlier;
     for found in &earlier {
         clean(site, &found.journal).await?;

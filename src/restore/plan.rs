@@ -27,6 +27,8 @@ pub struct Seen {
     pub bus: bool,
     /// There is a `tar`.
     pub tar: bool,
+    /// Containers of the service that have no unit.
+    pub missing: Vec<String>,
     /// Earlier restores of the service.
     pub earlier: Vec<Found>,
     /// The paths that were asked about, in order.
@@ -42,6 +44,7 @@ impl Seen {
             match word {
                 "@bus" => seen.bus = true,
                 "@tar" => seen.tar = true,
+                "@missing" => seen.missing.push(rest.to_owned()),
                 "@restore" => {
                     let found = rest.split_once(' ').and_then(|(phase, journal)| {
                         let journal: Journal = serde_json::from_str(journal).ok()?;
@@ -192,6 +195,11 @@ pub fn check(targets: &Targets, seen: &Seen, bytes: Option<u64>) -> Result<()> {
         return refuse("there is no `tar` on the target".to_owned())
             .map_err(|error: Error| error.hint("the role `backup` installs it"));
     }
+    if let Some(name) = seen.missing.first() {
+        return refuse(format!("the container `{name}` is not deployed on the target")).map_err(|error: Error| {
+            error.hint("deploy it first: `mms deploy-service`, or `mms deploy --restore` for everything")
+        });
+    }
     for (path, seen) in targets.places().iter().zip(&seen.paths) {
         if seen.mount {
             return refuse(format!("`{path}` is a mount point, which cannot be swapped by renaming"))
@@ -230,7 +238,7 @@ mod tests {
 
     fn seen(kind: &str, free: u64) -> Seen {
         let path = PathSeen { kind: kind.into(), mount: false, writable: true, free, file_system: "/".into() };
-        Seen { bus: true, tar: true, earlier: vec![], paths: vec![path] }
+        Seen { bus: true, tar: true, paths: vec![path], ..Seen::default() }
     }
 
     #[test]
@@ -270,6 +278,7 @@ mod tests {
         let mut mounted = seen("directory", 2 << 20);
         mounted.paths[0].mount = true;
         assert!(why(&mounted).contains("mount point"));
+        assert!(why(&Seen { missing: vec!["x".into()], ..seen("directory", 2 << 20) }).contains("not deployed"));
         assert!(why(&Seen { bus: false, ..seen("directory", 2 << 20) }).contains("service manager"));
     }
 

@@ -19,9 +19,9 @@ away() {{ ! there "$1" || podman unshare rm -rf -- "$1"; }}
     )
 }
 
-/// What is on the target: earlier restores of a service (`@restore id phase` and the journal on one line), and for each path
-/// `@path live parent type mountpoint writable free-KiB device`.
-pub(super) fn look(service: &str, paths: &[String]) -> String {
+/// What is on the target: earlier restores of a service (`@restore phase journal`), containers without a unit (`@missing name`), and
+/// for each path `@path type mount writable free-KiB file-system`.
+pub(super) fn look(service: &str, containers: &[String], paths: &[String]) -> String {
     let mut text = format!(
         r#"{PRELUDE}[ -S "$XDG_RUNTIME_DIR/bus" ] && echo '@bus'
 command -v tar >/dev/null && echo '@tar'
@@ -40,6 +40,10 @@ look() {{
 "#,
         service = sh::quote(service),
     );
+    for name in containers {
+        let file = sh::quote(&format!("{}/{name}.container", crate::service::observe::UNITS));
+        text.push_str(&format!("[ -f {file} ] || echo '@missing' {}\n", sh::quote(name)));
+    }
     for path in paths {
         text.push_str(&format!("look {}\n", sh::quote(path)));
     }
