@@ -93,9 +93,7 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     let unchanged = |error: Error| error.hint(format!("nothing has changed: `{}` is as it was", request.service.name));
     let targets = Targets::of(request.service).map_err(unchanged)?;
     let found = find(site, request).await.map_err(unchanged)?;
-    let mut seen = look(site, request.service, &targets).await.map_err(unchanged)?;
-    let id = journal::new_id();
-    let interrupted = seen.earlier.iter().any(|found| found.recovery(true) != Recovery::Nothing);
+    let seen = look(site, request.service, &targets).await.map_err(unchanged)?;
     say_plan(site, request, &targets, &seen, &found, talk);
     if request.dry_run {
         return Ok(Outcome::Planned);
@@ -113,13 +111,15 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     }
     lock(site, request, talk).await.map_err(unchanged)?;
     let outcome = async {
-        if interrupted {
+        // Somebody else may have been at work until the lock was free.
+        let mut seen = look(site, request.service, &targets).await.map_err(unchanged)?;
+        if seen.earlier.iter().any(|found| found.recovery(true) != Recovery::Nothing) {
             if let Some(outcome) = recover(site, request, &seen, &found.file, talk).await? {
                 return Ok(outcome);
             }
             seen = look(site, request.service, &targets).await?;
         }
-        restore(site, request, &targets, &seen, &found, &id, talk).await
+        restore(site, request, &targets, &seen, &found, talk).await
     }
     .await;
     // A lock that cannot be given back ends with this connection's shell.
@@ -192,10 +192,10 @@ async fn lock(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Result
             return site.checked("take the lock", answer).map(drop);
         }
         answer.stdout_text().trim().clone_into(&mut holder);
-        talk.progress(&site.name, &format!("waiting for the restore of {holder}"));
+        talk.progress(&site.name, &format!("waiting for {holder}"));
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
-    Err(Error::new(ErrorKind::Failed, format!("{}: {holder} is restoring `{}`", site.name, request.service.name)))
+    Err(Error::new(ErrorKind::Failed, format!("{}: {holder} of `{}` is under way", site.name, request.service.name)))
 }
 
 /// Brings what was cut off to an end. An outcome means that this was what was asked for.
@@ -248,7 +248,6 @@ async fn restore(
     targets: &Targets,
     seen: &Seen,
     found: &Found,
-    id: &str,
     talk: &dyn Talk,
 ) -> Result<Outcome> {
     let service = request.service;
@@ -257,7 +256,7 @@ async fn restore(
     plan::check(targets, seen, Some(bytes)).map_err(unchanged)?;
     let active = site.must("look at what runs", scripts::active()).await.map_err(unchanged)?;
     let active = active.stdout_text().lines().map(str::to_owned).collect();
-    let journal = plan::journal(id, service, &found.file, targets, seen, active);
+    let journal = plan::journal(&journal::new_id(), service, &found.file, targets, seen, active);
     let prepared = prepare(site, request, targets, &journal, found, talk).await;
     if let Err(error) = prepared {
         // What cannot be removed now is removed by the next restore.

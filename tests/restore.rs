@@ -208,6 +208,56 @@ fn a_restore_that_was_killed_is_completed_by_the_next() {
     assert!(recovered > 0, "no restore was cut off");
 }
 
+/// A full disk, a connection that is cut, and two at once: nothing has changed, or all is done, and it says which.
+#[test]
+fn whatever_goes_wrong_under_way_changes_nothing() {
+    if !lab::wanted("whatever_goes_wrong_under_way_changes_nothing") {
+        return;
+    }
+    let (machine, project) = radarr("rfa");
+    set_marker(&machine, "saved");
+    // What it unpacks to is not known beforehand, and there is no room for it.
+    machine.as_user_ok("mkdir -p other; truncate -s 300M config/radarr/sparse");
+    by_hand(&machine, &project, "radarr-2026-09-01T030000Z.tar.zst.age", true);
+    machine.as_user_ok("rm config/radarr/sparse; head -c 80000000 /dev/urandom >config/radarr/large");
+    by_hand(&machine, &project, "radarr-2026-10-01T030000Z.tar.zst.age", true);
+    set_marker(&machine, "now");
+    let id = container(&machine);
+
+    machine.ok("mount -t tmpfs -o size=40m,uid=1100,gid=1100,mode=755 none /home/mms/other");
+    project.edit("services/radarr.yml", "  paths: \"{{ mms_config_dir }}/radarr\"", "  paths: /home/mms/other/radarr");
+    let full = project.run(&["restore", "radarr", "--yes", "--at", "2026-09-01"]).exits(2);
+    assert!(full.stderr.contains("No space left") && full.stderr.contains("nothing has changed"), "{full:?}");
+    project.edit("services/radarr.yml", "  paths: /home/mms/other/radarr", "  paths: \"{{ mms_config_dir }}/radarr\"");
+    machine.ok("ls -A /home/mms/other | grep . && exit 1; umount /home/mms/other");
+    nothing_left(&machine);
+
+    // The connections are cut while it is unpacked.
+    let restore = || {
+        let mut command = project.command(&["restore", "radarr", "--yes", "--at", "2026-10-01"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let under_way = |machine: &Machine| {
+        machine.ok("i=0; until ls -d /home/mms/config/.mms-restore-*/ >/dev/null 2>&1 || [ $i -ge 300 ]; do sleep 0.05; i=$((i + 1)); done");
+    };
+    let cut = restore();
+    under_way(&machine);
+    machine.ok("pkill -KILL -u admin sshd; pkill -KILL -u admin sshd-session; true");
+    let cut = cut.wait_with_output().unwrap();
+    assert_eq!(cut.status.code(), Some(3), "{cut:?}");
+    assert_eq!((container(&machine), marker(&machine).as_str()), (id, "now"));
+
+    // Two at once: one after the other, and each does what it says.
+    let (one, two) = (restore(), restore());
+    for ended in [one.wait_with_output().unwrap(), two.wait_with_output().unwrap()] {
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    }
+    assert_eq!(marker(&machine), "saved");
+    rows(&machine);
+    let kept = machine.ok("ls -d /home/mms/config/*.mms-replaced-*");
+    assert_eq!(kept.lines().count(), 1, "{kept}");
+}
+
 /// A service with a database server: verified, drilled and restored.
 #[test]
 fn databases_of_postgresql_are_loaded_afresh() {
@@ -219,9 +269,7 @@ fn databases_of_postgresql_are_loaded_afresh() {
     machine.ok("mkdir -p /data/photos && chown -R mms:mms /data");
     let project = Project::new(&machine);
     project.secret("vault_immich_db_password", "first-Passw0rd");
-    let text = project.read("services/immich.yml");
-    let quick = text.replace("interval: 15s", "interval: 2s").replace("interval: 10s", "interval: 2s");
-    project.write("services/immich.yml", &quick);
+    immich_backup(&project, "");
     project.run(&["deploy-service", "immich"]).exits(0);
     machine.as_user_ok("echo saved >/data/photos/marker");
     let saved = assets(&machine);
@@ -268,6 +316,16 @@ fn databases_of_postgresql_are_loaded_afresh() {
     }
 }
 
+/// The database and the photos, which this test takes for small.
+fn immich_backup(project: &Project, more: &str) {
+    let text = project.read("services/immich.yml");
+    let (text, _) = text.split_once("\nbackup:\n").unwrap();
+    let quick = text.replace("interval: 15s", "interval: 2s").replace("interval: 10s", "interval: 2s");
+    let backup =
+        "strategy: postgres\n  container: immich-postgres\n  user: immich\n  paths: \"{{ mms_data_dir }}/photos\"";
+    project.write("services/immich.yml", &format!("{quick}\nbackup:\n  {backup}\n  {more}\n"));
+}
+
 /// Rows of Immich's stand-in, none of which may be missing before the last one.
 fn assets(machine: &Machine) -> u64 {
     let query = "SELECT count(*), max(id) FROM asset WHERE id <= (SELECT min(one.id) FROM asset one LEFT JOIN asset two ON two.id = one.id + 1 WHERE two.id IS NULL)";
@@ -297,6 +355,7 @@ fn an_empty_machine_becomes_what_the_old_one_was() {
         "inventory/group_vars/mms/vars.yml",
         &format!("{}\n", vars.lines().filter(kept).collect::<Vec<_>>().join("\n")),
     );
+    immich_backup(&project, "databases: immich");
     project.run(&["deploy-service", "radarr", "immich"]).exits(0);
     set_marker(&old, "saved");
     old.as_user_ok(
@@ -308,13 +367,19 @@ fn an_empty_machine_becomes_what_the_old_one_was() {
     {
         match service {
             "radarr" => by_hand(&old, &project, file, true),
-            _ => by_hand::immich(&old, &project, file, ""),
+            // One database, as the shipped definition has it; the whole cluster is in the other test.
+            _ => by_hand::immich(
+                &old,
+                &project,
+                file,
+                "mkdir immich-postgres; podman exec immich-postgres pg_dump -U immich -d immich >immich-postgres/immich.sql; rm immich-postgres.sql",
+            ),
         }
         std::fs::create_dir_all(project.path("copies").join(service)).unwrap();
         let content = old.as_root(&format!("cat /home/mms/backups/{service}/{file}"), None).stdout;
         std::fs::write(project.path("copies").join(service).join(file), content).unwrap();
     }
-    let hash = "cd /data/photos && find library -type f -exec sha256sum {} + && sha256sum /home/mms/config/radarr/config.xml /home/mms/config/radarr/marker";
+    let hash = "cd /data/photos && find library/admin -type f -exec sha256sum {} + && sha256sum /home/mms/config/radarr/config.xml /home/mms/config/radarr/marker";
     let (hashes, address) = (old.ok(hash), old.lab("addr"));
     drop(old);
 

@@ -35,7 +35,7 @@ const PIECE: usize = 256 << 10;
 const MOST_NOTE: usize = 4 << 20;
 
 /// What is expected of a backup before it is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Whether it must be encrypted: its name ends in `.age` or `.tar.zst`. What it is decides when nothing is known.
     pub encrypted: Option<bool>,

@@ -1,7 +1,5 @@
 //! `mms backup verify` and `mms backup drill`.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
@@ -10,10 +8,10 @@ use super::status::looking;
 use super::{Global, Session, complete, services};
 use crate::backup::name::At;
 use crate::backup::source::{self, Found, Place};
-use crate::backup::verify::{Subset, rolling, verify};
-use crate::engine::{Engine, Host};
+use crate::backup::verify::{Subset, Verified, rolling, verify};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Exit, Result};
-use crate::restore::{Request, drill, shown_size};
+use crate::restore::{Request, Site, drill, shown_size};
 
 /// Check backups, and prove that they restore
 #[derive(Debug, Args)]
@@ -97,12 +95,32 @@ impl Verify {
     }
 
     async fn every(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
-        let ui = &session.ui;
         let names = if self.services.is_empty() { services::known(session)? } else { self.services.clone() };
-        let (mut exit, mut good) = (Exit::Ok, 0);
+        let mut count = Count::default();
+        // Backups on this machine need no other one: there may be none yet.
+        if let Some(Ok(place)) = self.from_dir.as_deref().map(|dir| Place::parse(dir, "")) {
+            self.in_place(session, "here", &names, &place, None, json, &mut count).await?;
+        } else {
+            self.on_hosts(session, engine, &names, json, &mut count).await?;
+        }
+        if count.good == 0 && count.exit == Exit::Ok {
+            return Err(Error::user("there is no backup to verify").hint("`mms backup list` shows what there is"));
+        }
+        Ok(count.exit)
+    }
+
+    async fn on_hosts(
+        &self,
+        session: &Session,
+        engine: &Engine,
+        names: &[String],
+        json: bool,
+        count: &mut Count,
+    ) -> Result<()> {
+        let talk = Terminal { session };
         for host in engine.select("all")? {
             let mut own = vec![];
-            for name in &names {
+            for name in names {
                 if hosts_of(engine, name)?.iter().any(|other| other.name() == host.name()) {
                     own.push(name.clone());
                 }
@@ -110,81 +128,63 @@ impl Verify {
             if own.is_empty() {
                 continue;
             }
-            match self.of_host(session, engine, &host, &own, json).await {
-                Ok((count, worst)) => (good, exit) = (good + count, exit.or_worse(worst)),
-                Err(error) => {
-                    ui.progress().clear();
-                    ui.error(&error);
-                    exit = exit.or_worse(error.exit());
-                }
+            let outcome = async {
+                let site = reach(engine, &host, &talk).await?;
+                let place = match &self.from_dir {
+                    Some(dir) => Place::parse(dir, host.name())?,
+                    None => Place::Target(backup_dir(engine, &host)?),
+                };
+                self.in_place(session, host.name(), &own, &place, Some(&site), json, count).await
+            };
+            if let Err(error) = outcome.await {
+                session.ui.progress().clear();
+                session.ui.error(&error);
+                count.exit = count.exit.or_worse(error.exit());
             }
         }
-        if good == 0 && exit == Exit::Ok {
-            return Err(Error::user("there is no backup to verify").hint("`mms backup list` shows what there is"));
-        }
-        Ok(exit)
+        Ok(())
     }
 
-    async fn of_host(
+    #[expect(clippy::too_many_arguments, reason = "what is verified, where, and how it is told")]
+    async fn in_place(
         &self,
         session: &Session,
-        engine: &Engine,
-        host: &Arc<Host>,
+        host: &str,
         names: &[String],
+        place: &Place,
+        site: Option<&Site<'_>>,
         json: bool,
-    ) -> Result<(usize, Exit)> {
+        count: &mut Count,
+    ) -> Result<()> {
         let ui = &session.ui;
-        let talk = Terminal { session };
-        let site = reach(engine, host, &talk).await?;
-        let place = match &self.from_dir {
-            Some(dir) => Place::parse(dir, host.name())?,
-            None => Place::Target(backup_dir(engine, host)?),
-        };
         let mut chosen: Vec<Found> = vec![];
         for name in names {
-            let mut found = source::list(name, &place, Some(&site)).await?;
+            let mut found = source::list(name, place, site).await?;
             let skip = if self.all || self.subset.is_some() { 0 } else { found.len().saturating_sub(1) };
             chosen.extend(found.drain(skip..));
         }
         if let Some(subset) = self.subset {
             chosen = rolling(chosen, subset);
         }
-        let (mut exit, mut good) = (Exit::Ok, 0);
         for found in &chosen {
-            ui.progress().set(host.name(), &format!("verifying {} ({})", found.file, shown_size(found.size)));
-            let outcome = verify(found, Some(&site), &session.keyring).await;
+            ui.progress().set(host, &format!("verifying {} ({})", found.file, shown_size(found.size)));
+            let outcome = verify(found, site, &session.keyring).await;
             ui.progress().clear();
             match outcome {
                 Ok(verified) => {
-                    good += 1;
-                    if json {
-                        ui.data(
-                            &serde_json::json!({"host": host.name(), "ok": true, "verified": verified}).to_string(),
-                        );
-                        continue;
-                    }
-                    let mut what = format!("{} files, {}", verified.files, shown_size(verified.bytes));
-                    for (count, name) in [(verified.databases, "databases"), (verified.dumps, "dumps")] {
-                        if count > 0 {
-                            what.push_str(&format!(", {count} {name}"));
-                        }
-                    }
-                    if !verified.manifest {
-                        what.push_str(", no hashes inside");
-                    }
-                    if !verified.encrypted {
-                        what.push_str(", not encrypted");
-                    }
-                    ui.data(&format!("{}: {} is good ({what})", host.name(), verified.file));
+                    count.good += 1;
+                    ui.data(&if json {
+                        serde_json::json!({"host": host, "ok": true, "verified": verified}).to_string()
+                    } else {
+                        format!("{host}: {}", told(&verified))
+                    });
                 }
                 Err(error) => {
-                    exit = exit.or_worse(error.exit());
+                    count.exit = count.exit.or_worse(error.exit());
                     if json {
                         let text = error.to_string();
-                        ui.data(
-                            &serde_json::json!({"host": host.name(), "ok": false, "file": found.file, "error": text})
-                                .to_string(),
-                        );
+                        let line = serde_json::json!({"host": host, "ok": false, "file": found.file, "error": text});
+                        ui.data(&line.to_string());
                     }
                     ui.error(&error);
                     if error.kind() == ErrorKind::Unreachable {
@@ -193,8 +193,37 @@ impl Verify {
                 }
             }
         }
-        Ok((good, exit))
+        Ok(())
     }
+}
+
+/// How it went so far.
+struct Count {
+    good: usize,
+    exit: Exit,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { good: 0, exit: Exit::Ok }
+    }
+}
+
+/// What is said of a backup that is good.
+fn told(verified: &Verified) -> String {
+    let mut what = format!("{} files, {}", verified.files, shown_size(verified.bytes));
+    for (count, name) in [(verified.databases, "databases"), (verified.dumps, "dumps")] {
+        if count > 0 {
+            what.push_str(&format!(", {count} {name}"));
+        }
+    }
+    if !verified.manifest {
+        what.push_str(", no hashes inside");
+    }
+    if !verified.encrypted {
+        what.push_str(", not encrypted");
+    }
+    format!("{} is good ({what})", verified.file)
 }
 
 impl Drill {

@@ -138,7 +138,7 @@ impl Restore {
             if let Err(error) = self.one(session, engine, host, &service, json).await {
                 exit = exit.or_worse(error.exit());
                 if json {
-                    let text = session.ui.redactor().redact(&error.to_string()).into_owned();
+                    let text = error.to_string();
                     session
                         .ui
                         .data(&serde_json::json!({"host": host.name(), "service": name, "error": text}).to_string());

@@ -69,24 +69,36 @@ pub(super) fn begin(journal: &Journal, owner: &str) -> String {
     text
 }
 
-/// Takes the lock of a service's restores for this shell. The one who held it and is gone (its process ended, the machine was
-/// started anew) holds it no longer. Status 75: somebody else has it, named on stdout.
+/// Takes the lock of a service's restores for this shell: process, its start and the boot, then who, since when, until when; the same
+/// form as the lock of backups, and both heed each other. The one who held it and is gone (its process ended, the machine was
+/// started anew) holds it no longer. Status 75: somebody else is at work, named on stdout.
 pub(super) fn lock(service: &str, owner: &str) -> String {
     format!(
         r#"{PRELUDE}mkdir -p "$HOME/{STATE}/restore/"{service} || exit 1
 lock=$HOME/{STATE}/restore/{service}/lock
 born() {{ [ -r "/proc/$1/stat" ] && sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }}
-me="$$ $(born $$) $(cat /proc/sys/kernel/random/boot_id)"
-for try in 1 2 3; do
-  (set -C; printf '%s\n%s\n' "$me" {owner} >"$lock") 2>/dev/null && break
-  holder=$(head -n 1 "$lock" 2>/dev/null); pid=${{holder%% *}}
-  [ "$holder" = "$me" ] && break
-  if [ -n "$pid" ] && [ "$holder" = "$pid $(born "$pid") $(cat /proc/sys/kernel/random/boot_id)" ]; then
-    sed -n 2p "$lock"; exit 75
-  fi
-  rm -f "$lock"
-  [ "$try" -lt 3 ] || exit 75
+boot=$(cat /proc/sys/kernel/random/boot_id)
+held() {{
+  pid=''; {{ read -r pid start since_boot && read -r who && read -r since; }} <"$1" 2>/dev/null
+  [ -n "$pid" ] && [ "$since_boot" = "$boot" ] && [ "$start" = "$(born "$pid")" ]
+}}
+me="$$ $(born $$) $boot"
+for try in 1 2 3 4 5; do
+  printf '%s
+' "$me" {owner} "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(($(date +%s) + 86400))" >"$lock.$$"
+  taken=no; ln "$lock.$$" "$lock" 2>/dev/null && taken=yes
+  rm -f "$lock.$$"
+  [ "$(head -n 1 "$lock" 2>/dev/null)" = "$me" ] && taken=yes
+  [ "$taken" = yes ] && break
+  held "$lock" && {{ echo "the restore by $who"; exit 75; }}
+  # Nobody holds it. Another one may see the same and be faster: what was moved away must be what was looked at.
+  mv "$lock" "$lock.old.$$" 2>/dev/null && held "$lock.old.$$" && ln "$lock.old.$$" "$lock" 2>/dev/null
+  rm -f "$lock.old.$$"
 done
+[ "$taken" = yes ] || exit 75
+backup=$HOME/{STATE}/backup/{service}/lock
+[ -e "$backup" ] && held "$backup" && {{ rm -f "$lock"; echo "a backup since $since"; exit 75; }}
+true
 "#,
         service = sh::quote(service),
         owner = sh::quote(owner),

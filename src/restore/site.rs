@@ -57,7 +57,9 @@ impl<'a> Site<'a> {
             return Ok(answer);
         }
         let stderr = answer.stderr_text();
-        let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+        // What tar says last is only that it said something before.
+        let telling = |line: &&str| !line.trim().is_empty() && !line.contains("Exiting with failure status");
+        let last = stderr.lines().rev().find(telling).map(str::trim);
         let why = last.map_or_else(|| format!("status {}", answer.rc), str::to_owned);
         Err(Error::new(ErrorKind::Failed, format!("{}: cannot {what}: {why}", self.name)))
     }
