@@ -22,6 +22,7 @@ use crate::backup::name::{At, select};
 use crate::backup::source::{self, Found, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
+use crate::service::model::{Backup, Strategy};
 use crate::vault::Keyring;
 use journal::{Journal, Phase, Recovery};
 use plan::{Seen, Targets};
@@ -340,9 +341,10 @@ pub async fn undo(site: &Site<'_>, service: &Service, owner: &str) -> Result<Str
     undone.map(|()| last.journal.backup.clone())
 }
 
-/// Whether a service has no backup at all.
+/// Whether a service has no archives at all.
 pub fn nothing_to_restore(service: &Service) -> bool {
-    service.backup.as_ref().is_none_or(|backup| backup.strategy == crate::service::model::Strategy::None)
+    let archived = |backup: &Backup| !matches!(backup.strategy, Strategy::None | Strategy::Rsync);
+    !service.backup.as_ref().is_some_and(archived)
 }
 
 /// A size for people.

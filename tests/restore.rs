@@ -47,7 +47,7 @@ fn rows(machine: &Machine) -> u64 {
 
 /// What a restore that was refused must leave.
 fn nothing_left(machine: &Machine) {
-    let left = machine.ok("find /home/mms -xdev -path '*/.local/share' -prune -o \\( -name '.mms-restore-*' -o -name '*.mms-replaced-*' -o -path '*/state/mms/restore' \\) -print");
+    let left = machine.ok("find /home/mms -xdev -path '*/.local/share' -prune -o \\( -name '.mms-restore-*' -o -name '.mms-drill-*' -o -name '*.mms-replaced-*' -o -path '*/state/mms/restore' \\) -print");
     assert_eq!(left.trim(), "", "left behind");
 }
 
@@ -68,6 +68,9 @@ fn a_restore_brings_data_back_or_changes_nothing() {
     assert!(plan.stderr.contains(CONFIG) && plan.stdout.contains("nothing was changed"), "{plan:?}");
     let asked = project.run(&["restore", "radarr"]).exits(1);
     assert!(asked.stderr.contains("--yes") && asked.stderr.contains("nothing has changed"), "{asked:?}");
+
+    let verified = project.run(&["backup", "verify", "radarr", "--json"]).exits(0).json();
+    assert_eq!(verified[0]["verified"]["databases"], 1, "{verified:?}");
 
     // Neither a wrong key nor a damaged backup touches what runs.
     let other = project.path("other.txt");
@@ -95,11 +98,14 @@ fn a_restore_brings_data_back_or_changes_nothing() {
         ));
         let refused = project.run(&["restore", "radarr", "--yes"]).exits(code);
         assert!(refused.stderr.contains(why) && refused.stderr.contains("nothing has changed"), "{refused:?}");
+        let seen = project.run(&["backup", "verify", "radarr"]).exits(code);
+        assert!(seen.stderr.contains(why) && seen.stdout.is_empty(), "{seen:?}");
         machine.as_user_ok(&format!("cd; truncate -s -100 {file}"));
         let refused = project.run(&["restore", "radarr", "--yes"]).exits(code);
         assert!(refused.stderr.contains("nothing has changed"), "{refused:?}");
         machine.as_user_ok(&format!("rm {file}"));
     }
+    assert_eq!(machine.ok("ls /home/mms/backups/radarr | grep -c verified").trim(), "1");
     nothing_left(&machine);
     let after = machine.untouched();
     let changed: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
@@ -134,6 +140,11 @@ fn unhealthy(machine: &Machine, project: &Project) {
     machine.as_user_ok("cd; mkdir -p bad; mv backups/radarr/* bad/");
     let intact = rows(machine);
     by_hand(machine, project, "radarr-2026-11-05.tar.zst.age", false);
+    let id = container(machine);
+    let drilled = project.run(&["backup", "drill", "radarr"]).exits(2);
+    assert!(drilled.stderr.contains("does not become well on the backup"), "{drilled:?}");
+    assert_eq!(container(machine), id);
+    nothing_left(machine);
     let told = project.run(&["restore", "radarr", "--yes"]).exits(2);
     assert!(told.stderr.contains("not well on the restored data"), "{told:?}");
     assert!(told.stderr.contains("swapped back"), "{told:?}");

@@ -211,10 +211,15 @@ impl Default for Count {
 
 /// What is said of a backup that is good.
 fn told(verified: &Verified) -> String {
-    let mut what = format!("{} files, {}", verified.files, shown_size(verified.bytes));
-    for (count, name) in [(verified.databases, "databases"), (verified.dumps, "dumps")] {
+    let mut what = format!(
+        "{} file{}, {}",
+        verified.files,
+        if verified.files == 1 { "" } else { "s" },
+        shown_size(verified.bytes)
+    );
+    for (count, name) in [(verified.databases, "database"), (verified.dumps, "dump")] {
         if count > 0 {
-            what.push_str(&format!(", {count} {name}"));
+            what.push_str(&format!(", {count} {name}{}", if count == 1 { "" } else { "s" }));
         }
     }
     if !verified.manifest {

@@ -98,6 +98,10 @@ impl Targets {
         let Some(backup) = service.backup.as_ref().filter(|backup| backup.strategy != Strategy::None) else {
             return Err(wrong("it has no `backup`, so there is nothing to restore".to_owned()));
         };
+        if backup.strategy == Strategy::Rsync {
+            return Err(wrong("it is mirrored, not archived".to_owned())
+                .hint("a mirror is a plain directory: copy from it what is needed, e.g. with `rsync -a`"));
+        }
         let paths: Vec<String> = backup.paths.0.iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
         if let Some(path) = paths.iter().find(|path| !path.starts_with('/') || path.len() < 2 || path.contains("/../"))
         {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use sha2::{Digest, Sha256};
 
@@ -131,11 +131,60 @@ pub fn open(source: Box<dyn Read + Send>, sealed: Option<bool>, keyring: &Keyrin
         None if is_age || is_zstd => is_age,
         None => return Err(damaged("it begins neither like an age file nor like a zstd file")),
     };
-    let layer = |inner: Box<dyn Read>, name| Layer { inner, name, tally: tally.clone() };
-    let compressed: Box<dyn Read> =
-        if encrypted { Box::new(layer(Box::new(keyring.open_stream(file)?), "encryption")) } else { Box::new(file) };
-    let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|error| of_io(&error))?;
-    Ok(Opened { plain: Box::new(layer(Box::new(decoder), "compression")), tally, encrypted })
+    let compressed: Box<dyn Read> = if encrypted {
+        let inner = keyring.open_stream(file)?;
+        Box::new(Ahead::of(Layer { inner, name: "encryption", tally: tally.clone() }))
+    } else {
+        Box::new(Ahead::of(file))
+    };
+    let inner = zstd::stream::read::Decoder::new(compressed).map_err(|error| of_io(&error))?;
+    Ok(Opened { plain: Box::new(Layer { inner, name: "compression", tally: tally.clone() }), tally, encrypted })
+}
+
+/// Reads ahead on a thread of its own, so that decrypting and decompressing have a core each.
+struct Ahead {
+    pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
+    piece: io::Cursor<Vec<u8>>,
+    ended: bool,
+}
+
+impl Ahead {
+    fn of<R: Read + Send + 'static>(mut inner: R) -> Self {
+        let (sender, pieces) = mpsc::sync_channel(4);
+        std::thread::spawn(move || {
+            loop {
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = inner.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+                let last = piece.is_empty() || read.is_err();
+                // A reader that has seen enough has gone. An empty piece is the end.
+                if sender.send(read.map(|_| piece)).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Self { pieces, piece: io::Cursor::default(), ended: false }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.piece.read(buffer)?;
+        if count > 0 || self.ended || buffer.is_empty() {
+            return Ok(count);
+        }
+        match self.pieces.recv() {
+            Ok(Ok(piece)) if piece.is_empty() => {
+                self.ended = true;
+                Ok(0)
+            }
+            Ok(Ok(piece)) => {
+                self.piece = io::Cursor::new(piece);
+                self.piece.read(buffer)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the thread that reads ahead has ended")),
+        }
+    }
 }
 
 /// An error of reading as an error of mms.
