@@ -257,7 +257,7 @@ async fn restore(
     plan::check(targets, seen, Some(bytes)).map_err(unchanged)?;
     let active = site.must("look at what runs", scripts::active()).await.map_err(unchanged)?;
     let active = active.stdout_text().lines().map(str::to_owned).collect();
-    let journal = plan::journal(&journal::new_id(), service, &found.file, targets, seen, active);
+    let journal = plan::journal(&journal::new_id(), service, &found.file, seen, active);
     let prepared = prepare(site, request, targets, &journal, found, talk).await;
     if let Err(error) = prepared {
         // What cannot be removed now is removed by the next restore.

@@ -32,7 +32,7 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     let bytes = found.note.as_ref().and_then(|note| note.bytes).unwrap_or(found.size);
     plan::check(&targets, &seen, Some(bytes))?;
     // Another name, so that a restore does not take it for one of its own.
-    let mut journal = plan::journal(&journal::new_id(), service, &found.file, &targets, &seen, vec![]);
+    let mut journal = plan::journal(&journal::new_id(), service, &found.file, &seen, vec![]);
     journal.service = format!("{}.drill", service.name);
     journal.units.clear();
     for place in &mut journal.places {
@@ -84,7 +84,7 @@ async fn trial(
     let texts = postgres::units(site, &names).await?;
     prepare(site, request, targets, journal, found, talk).await?;
     let mut copies: BTreeMap<String, String> =
-        journal.places.iter().map(|place| (place.live.clone(), place.staged.clone())).collect();
+        targets.places().into_iter().zip(journal.places.iter().map(|place| place.staged.clone())).collect();
     if let Some(database) = &targets.database
         && let Some(staged) = postgres::staged(database, targets, journal)
     {

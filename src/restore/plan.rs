@@ -8,8 +8,10 @@ use crate::service::model::{Origin, Strategy};
 /// How a path is on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathSeen {
-    /// `directory`, `file`, `link` or `absent`.
+    /// `directory`, `file`, `link` (one that leads nowhere) or `absent`.
     pub kind: String,
+    /// Where it really is: a path may be a link to the data.
+    pub real: String,
     /// Whether something is mounted there.
     pub mount: bool,
     /// Whether the containers' user may rename there.
@@ -57,11 +59,17 @@ impl Seen {
                     if let [kind, mount, writable, free, file_system] = words.as_slice() {
                         seen.paths.push(PathSeen {
                             kind: (*kind).to_owned(),
+                            real: String::new(),
                             mount: *mount == "yes",
                             writable: *writable == "yes",
                             free: free.parse().unwrap_or_default(),
                             file_system: (*file_system).to_owned(),
                         });
+                    }
+                }
+                "@real" => {
+                    if let Some(seen) = seen.paths.last_mut() {
+                        rest.clone_into(&mut seen.real);
                     }
                 }
                 _ => {}
@@ -161,15 +169,9 @@ fn database(service: &Service) -> Result<Database> {
 }
 
 /// The journal of a restore that begins now.
-pub fn journal(
-    id: &str,
-    service: &Service,
-    backup: &str,
-    targets: &Targets,
-    seen: &Seen,
-    active: Vec<String>,
-) -> Journal {
-    let places = targets.places().into_iter().zip(&seen.paths).map(|(live, seen)| {
+pub fn journal(id: &str, service: &Service, backup: &str, seen: &Seen, active: Vec<String>) -> Journal {
+    let places = seen.paths.iter().map(|seen| {
+        let live = seen.real.clone();
         let (parent, name) = live.rsplit_once('/').unwrap_or(("", &live));
         Place {
             staged: format!("{parent}/.mms-restore-{id}-{name}"),
@@ -210,8 +212,7 @@ pub fn check(targets: &Targets, seen: &Seen, bytes: Option<u64>) -> Result<()> {
                 .map_err(|error: Error| error.hint("name a directory below it in `backup.paths`"));
         }
         if seen.kind == "link" {
-            return refuse(format!("`{path}` is a symbolic link"))
-                .map_err(|error: Error| error.hint("name what it leads to"));
+            return refuse(format!("`{path}` is a symbolic link that leads nowhere"));
         }
         if !seen.writable {
             return refuse(format!("the containers' user may not rename `{path}`"))
@@ -241,7 +242,14 @@ mod tests {
     }
 
     fn seen(kind: &str, free: u64) -> Seen {
-        let path = PathSeen { kind: kind.into(), mount: false, writable: true, free, file_system: "/".into() };
+        let path = PathSeen {
+            kind: kind.into(),
+            real: "/c/s".into(),
+            mount: false,
+            writable: true,
+            free,
+            file_system: "/".into(),
+        };
         Seen { bus: true, tar: true, paths: vec![path], ..Seen::default() }
     }
 
@@ -289,11 +297,13 @@ mod tests {
     #[test]
     fn reads_what_the_target_says() {
         let journal = r#"{"id":"1","service":"s","backup":"b","places":[],"units":["a.service"],"active":[]}"#;
-        let text =
-            format!("@bus\n@restore swapped {journal}\n@restore strange {journal}\n@path file no yes 12 /my disk\n");
+        let text = format!(
+            "@bus\n@restore swapped {journal}\n@restore strange {journal}\n@path file no yes 12 /my disk\n@real /a b\n"
+        );
         let seen = Seen::parse(&text);
         assert!(seen.bus && !seen.tar);
         assert_eq!(seen.earlier.len(), 1);
         assert_eq!((seen.paths[0].free, seen.paths[0].file_system.as_str()), (12, "/my disk"));
+        assert_eq!(seen.paths[0].real, "/a b");
     }
 }

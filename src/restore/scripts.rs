@@ -20,7 +20,7 @@ away() {{ ! there "$1" || podman unshare rm -rf -- "$1"; }}
 }
 
 /// What is on the target: earlier restores of a service (`@restore phase journal`), containers without a unit (`@missing name`), and
-/// for each path `@path type mount writable free-KiB file-system`.
+/// for each path `@path type mount writable free-KiB file-system` and `@real path`, which is where a link leads.
 pub(super) fn look(service: &str, containers: &[String], paths: &[String]) -> String {
     let mut text = format!(
         r#"{PRELUDE}[ -S "$XDG_RUNTIME_DIR/bus" ] && echo '@bus'
@@ -30,12 +30,14 @@ for dir in "$HOME/{STATE}/restore/"{service}/*/; do
   printf '@restore %s ' "$(cat "$dir/phase" 2>/dev/null || echo staging)"; tr -d '\n' <"$dir/journal"; echo
 done
 look() {{
+  [ -L "$1" ] && real=$(readlink -f -- "$1") && [ -n "$real" ] && set -- "$real"
   parent=$(dirname -- "$1")
   while [ ! -d "$parent" ]; do parent=$(dirname -- "$parent"); done
   type=absent; [ -d "$1" ] && type=directory; [ -f "$1" ] && type=file; [ -L "$1" ] && type=link
   mount=no; [ "$type" = directory ] && [ "$(stat -c %d -- "$1")" != "$(stat -c %d -- "$parent")" ] && mount=yes
   writable=no; [ -w "$parent" ] && writable=yes
   printf '@path %s %s %s %s\n' "$type" "$mount" "$writable" "$(df -Pk -- "$parent" | awk 'NR == 2 {{ print $4, $6 }}')"
+  printf '@real %s\n' "$1"
 }}
 "#,
         service = sh::quote(service),
@@ -194,7 +196,8 @@ fn remove(journal: &Journal) -> String {
         text.push_str(&format!("away {}\naway {}\n", sh::quote(staged), sh::quote(replaced)));
     }
     text.push_str(&format!(
-        "rm -rf \"$HOME/{STATE}/restore/\"{}/{}\n",
+        // The last one takes the directories above it along; a lock in them keeps them.
+        "(cd {STATE}/restore 2>/dev/null && rm -rf {0}/{1} && rmdir {0} && cd .. && rmdir restore) 2>/dev/null\n",
         sh::quote(&journal.service),
         sh::quote(&journal.id)
     ));
