@@ -8,6 +8,7 @@ mod extra_vars;
 mod global;
 mod logs;
 mod playbook_run;
+mod restore;
 mod run;
 mod selection;
 mod services;
@@ -53,6 +54,7 @@ enum Command {
     Check(check::Check),
     Status(status::Status),
     Logs(logs::Logs),
+    Restore(restore::Restore),
     Vault(vault::Vault),
 }
 
@@ -106,6 +108,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Check(args) => args.run(&global, ui),
         Command::Status(args) => args.run(&global, ui).await,
         Command::Logs(args) => args.run(&global, ui).await,
+        Command::Restore(args) => args.run(&global, ui).await,
         Command::Vault(args) => args.run(&global, ui),
     }
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -256,6 +257,24 @@ pub trait Connection: Send + Sync {
         become_user: Option<&'a Become>,
         command: &'a str,
         to: &'a Path,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>>;
+
+    /// Runs a command on a channel of its own with what comes from `pieces` as its stdin, which ends with the queue. A connection
+    /// that is cut looks like the end as well, so the command must not take a part for the whole.
+    fn send_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Receiver<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>>;
+
+    /// Runs a command on a channel of its own and passes on what it writes to stdout. It is held back while nobody takes it, and
+    /// killed when the receiver is gone.
+    fn receive_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Sender<Bytes>,
     ) -> BoxFuture<'a, Result<Answer, ConnectionError>>;
 
     /// Drops every channel and connects anew: after a reboot, or when group memberships changed (`meta: reset_connection`).

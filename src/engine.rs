@@ -10,7 +10,6 @@ mod ask;
 mod builtin;
 mod drive;
 mod evaluate;
-mod fetch;
 mod handlers;
 mod host;
 mod include;
@@ -40,7 +39,7 @@ use crate::secret::Redactor;
 use crate::template::Templar;
 use crate::vars::World;
 
-pub use ask::Question;
+pub use ask::{Question, Reached};
 pub use builtin::takes_expressions;
 pub use host::Host;
 pub use lock::LockOptions;

@@ -25,7 +25,7 @@ pub enum Exit {
     Failed = 2,
     /// At least one host could not be reached, trusted or logged in to, and none failed otherwise.
     Unreachable = 3,
-    /// A secret could not be read: no identity, wrong identity, damaged vault.
+    /// A secret or a backup could not be opened: no identity, wrong identity, damaged vault.
     Vault = 4,
     /// A mistake in mms itself.
     Internal = 70,

@@ -19,6 +19,7 @@ pub mod modules;
 pub mod playbook;
 pub mod project;
 pub mod report;
+pub mod restore;
 pub mod secret;
 pub mod service;
 pub mod settings;

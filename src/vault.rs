@@ -12,6 +12,6 @@ mod recipients;
 mod seal;
 
 pub use document::{Document, is_encrypted_file};
-pub use keyring::{IdentitySource, Keyring};
+pub use keyring::{IdentitySource, Keyring, is_age};
 pub use recipients::Recipients;
 pub use seal::{check_key, decode};

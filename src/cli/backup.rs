@@ -2,6 +2,7 @@
 
 mod pull;
 mod show;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use clap_complete::ArgValueCandidates;
 use tokio::sync::mpsc;
 
 use super::status::{looking, user_of};
-use super::{Global, Session, complete, services};
+use super::{Global, Session, complete, services, signals};
 use crate::backup::answer::{self, Ended, Line};
 use crate::backup::target;
 use crate::engine::{Engine, Host, Question};
@@ -52,6 +53,8 @@ pub struct Backup {
 enum Action {
     List(List),
     Prune(Prune),
+    Verify(verify::Verify),
+    Drill(verify::Drill),
 }
 
 /// Show which backups and mirrors there are
@@ -87,6 +90,8 @@ struct Prune {
 impl Backup {
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
         match &self.action {
+            Some(Action::Verify(verify)) => verify.run(global, ui).await,
+            Some(Action::Drill(drill)) => drill.run(global, ui).await,
             Some(Action::List(list)) => show::list(global, ui, &list.services, list.limit.clone()).await,
             Some(Action::Prune(prune)) => {
                 show::prune(global, ui, &prune.services, prune.dry_run, prune.limit.clone()).await
@@ -98,12 +103,13 @@ impl Backup {
     async fn back_up(&self, global: &Global, ui: &Ui) -> Result<Exit> {
         let (engine, hosts) = open(global, ui, &self.services, self.limit.clone())?;
         let work = futures::future::join_all(hosts.iter().map(|host| self.on_host(&engine, host, global.json, ui)));
-        let ended = tokio::select! {
-            ended = work => ended,
-            _ = tokio::signal::ctrl_c() => {
+        let ended = match signals::until_stopped(work).await {
+            Ok(ended) => ended,
+            Err(signal) => {
                 ui.progress().finish();
                 engine.close().await;
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted")
+                return Err(signal
+                    .error()
                     .hint("a backup that was begun goes on on its host; `mms backup list` shows it when it is done"));
             }
         };

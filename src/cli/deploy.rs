@@ -6,6 +6,7 @@ use clap::Args;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use super::playbook_run::{PlaybookRun, RunArgs};
+use super::restore::Restore;
 use super::{Global, Session, complete, services};
 use crate::error::{Exit, Result};
 use crate::playbook::Vars;
@@ -13,8 +14,19 @@ use crate::ui::Ui;
 
 /// Bring every host into its state: base system, storage, firewall, Tailscale, Podman, services
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  mms deploy\n  mms deploy --limit mms --diff")]
+#[command(
+    after_help = "Examples:\n  mms deploy\n  mms deploy --limit mms --diff\n  mms deploy --restore --from-dir /mnt/usb/backups"
+)]
 pub struct Deploy {
+    /// Then give every service its data back from its newest backup: an empty machine becomes what the old one was
+    #[arg(long)]
+    restore: bool,
+    /// Where the backups are, on this machine or (`HOST:/path`) on the target; `mms_backup_dir` of the target when left out
+    #[arg(long, value_name = "DIR", requires = "restore")]
+    from_dir: Option<String>,
+    /// Do not ask whether to restore
+    #[arg(short, long, requires = "restore")]
+    yes: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -57,7 +69,22 @@ pub struct Plan {
 
 impl Deploy {
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
-        run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await
+        if !self.restore {
+            return run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await;
+        }
+        let began = std::time::Instant::now();
+        let restore = Restore::everything(self.from_dir, self.run.limit.clone());
+        restore.check(global, ui, self.yes)?;
+        let exit = run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await?;
+        if exit != Exit::Ok {
+            ui.note(
+                "no data was restored, because the deploy did not succeed; `mms deploy --restore` may be run again",
+            );
+            return Ok(exit);
+        }
+        let exit = restore.run(global, ui).await?;
+        ui.note(&format!("deployed and restored in {:.0} s", began.elapsed().as_secs_f64()));
+        Ok(exit)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use super::{Answer, Become, Connection, ConnectionError, Frame, Shell};
 
@@ -89,6 +91,37 @@ impl Connection for Fake {
             let mut answer = self.ask(Asked { user, script: command.to_owned(), stdin: None })?;
             let content = std::mem::take(&mut answer.stdout);
             tokio::fs::write(to, content).await.map_err(|error| file_error("write", to, &error))?;
+            Ok(answer)
+        })
+    }
+
+    fn send_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        mut pieces: mpsc::Receiver<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        Box::pin(async move {
+            let mut stdin = vec![];
+            while let Some(piece) = pieces.recv().await {
+                stdin.extend_from_slice(&piece);
+            }
+            let user = become_user.map(|wanted| wanted.user.clone());
+            self.ask(Asked { user, script: command.to_owned(), stdin: Some(stdin) })
+        })
+    }
+
+    fn receive_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        Box::pin(async move {
+            let user = become_user.map(|wanted| wanted.user.clone());
+            let mut answer = self.ask(Asked { user, script: command.to_owned(), stdin: None })?;
+            // A receiver that is gone wants no more.
+            let _ = pieces.send(std::mem::take(&mut answer.stdout).into()).await;
             Ok(answer)
         })
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 
 use super::process::Transport;
 use super::shell::{Opened, Opener, ShellHandle};
@@ -97,6 +98,24 @@ impl Connection for Session {
         to: &'a Path,
     ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
         Box::pin(transfer::receive(&*self.transport, self.other(become_user), command, to))
+    }
+
+    fn send_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Receiver<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        Box::pin(transfer::send_pieces(&*self.transport, self.other(become_user), command, pieces))
+    }
+
+    fn receive_pieces<'a>(
+        &'a self,
+        become_user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        Box::pin(transfer::receive_pieces(&*self.transport, self.other(become_user), command, pieces))
     }
 
     fn reset(&self) -> BoxFuture<'_, Result<(), ConnectionError>> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -104,6 +104,69 @@ pub(crate) async fn receive(
     Ok(answer)
 }
 
+/// Runs a command with what comes from a queue as its stdin.
+pub(crate) async fn send_pieces(
+    transport: &dyn Transport,
+    become_user: Option<&Become>,
+    command: &str,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> Result<Answer, ConnectionError> {
+    let Running { input, mut output, guard } = Running::start(transport, become_user, command, "").await?;
+    let feeding = async move {
+        while let Some(piece) = pieces.recv().await {
+            if input.send(piece).await.is_err() {
+                // The command reads no further; its status tells whether that is wrong. The queue goes, so its sender ends.
+                return;
+            }
+        }
+    };
+    let collecting = collect(&mut output, None);
+    tokio::pin!(feeding, collecting);
+    let mut done = false;
+    let answer = loop {
+        tokio::select! {
+            () = &mut feeding, if !done => done = true,
+            answer = &mut collecting => break answer.unwrap_or_default(),
+        }
+    };
+    drop(guard);
+    answer.ok_or_else(|| lost(transport))
+}
+
+/// Runs a command and passes its stdout on.
+pub(crate) async fn receive_pieces(
+    transport: &dyn Transport,
+    become_user: Option<&Become>,
+    command: &str,
+    pieces: mpsc::Sender<Bytes>,
+) -> Result<Answer, ConnectionError> {
+    let Running { input, mut output, guard } = Running::start(transport, become_user, command, "").await?;
+    drop(input);
+    let mut answer = Answer::default();
+    let mut ended = false;
+    loop {
+        let next = if ended {
+            tokio::time::timeout(LAST_WORDS, output.recv()).await.unwrap_or_default()
+        } else {
+            output.recv().await
+        };
+        match next {
+            Some(Chunk::Stdout(bytes)) => {
+                if pieces.send(bytes).await.is_err() {
+                    // As a program whose reader is gone.
+                    return Ok(Answer { rc: 141, ..answer });
+                }
+            }
+            Some(Chunk::Stderr(bytes)) => answer.stderr.extend_from_slice(&bytes),
+            Some(Chunk::Exit(code)) => (answer.rc, ended) = (code, true),
+            None => {
+                drop(guard);
+                return if ended { Ok(answer) } else { Err(lost(transport)) };
+            }
+        }
+    }
+}
+
 /// What is put before a command to give it so many bytes of the channel as its stdin. If the connection is cut before the end mark
 /// came, the command must not take the part for the whole: the process group, which is the channel's own, is killed before the
 /// command can see an end of file. A command that reads no further is no reason for that.
@@ -117,7 +180,7 @@ fn fed(length: u64, end: &str) -> String {
 
 /// A command that has a channel of its own.
 struct Running {
-    input: mpsc::Sender<bytes::Bytes>,
+    input: mpsc::Sender<Bytes>,
     output: mpsc::Receiver<Chunk>,
     guard: oneshot::Sender<()>,
 }

@@ -1,17 +1,21 @@
-//! Asking hosts something outside a playbook: for verbs that only look (`status`, `logs`).
+//! Asking hosts something outside a playbook: for verbs that look (`status`, `logs`), and those that work on a host themselves
+//! (`restore`, `backup`).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::drive::Trouble;
+use super::drive::{Site, Trouble};
 use super::target::Around;
-use super::{Engine, Host};
-use crate::connection::{Answer, Become, BecomeMethod, Frame};
+use super::{Connector, Engine, Host};
+use crate::connection::{Answer, Become, BecomeMethod, Connection, ConnectionError, Frame, Target};
 use crate::error::{Error, ErrorKind};
+use crate::modules::Failure;
 use crate::playbook::{Keywords, Parent, ParentKind};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
+use crate::yaml::Node;
 
 /// A read-only question to a host.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +24,25 @@ pub struct Question {
     pub script: String,
     /// The user to ask as; the login user (or `--become`'s) when not set.
     pub user: Option<String>,
+}
+
+/// A host that was reached, for verbs that work on it themselves.
+#[derive(Clone)]
+pub struct Reached {
+    /// The connection, which the engine closes.
+    pub connection: Arc<dyn Connection>,
+    /// How to become the user that was asked for.
+    pub user: Become,
+    connector: Arc<dyn Connector>,
+    target: Target,
+}
+
+impl Reached {
+    /// Another connection to the same host, which ends when it is dropped. A stream that is held back holds back every other one of its
+    /// connection; two that depend on each other need two connections.
+    pub async fn connect_again(&self) -> Result<Arc<dyn Connection>, ConnectionError> {
+        self.connector.connect(&self.target).await
+    }
 }
 
 impl Engine {
@@ -44,6 +67,60 @@ impl Engine {
         TaskScope::new(&self.parts.world, &play, &host.vars, None, &Arc::default())
     }
 
+    /// A YAML file of the project (`services/radarr.yml`), as it is written and with its strings templated for a host. Facts are
+    /// gathered when it needs them.
+    pub async fn file_of(&self, host: &Arc<Host>, path: &str) -> Result<(Node, Value), Error> {
+        let files = self.parts.loader.files();
+        let node = files.yaml(&files.root().join(path))?;
+        let scope = self.bare_scope(host);
+        let dynamic = Self::dynamic(&scope);
+        let value = self.evaluate(&scope, || self.parts.templar.node(&node, &dynamic)).await;
+        Ok((node.clone(), value.map_err(|trouble| of_trouble(host, trouble))?))
+    }
+
+    /// The connection to a host, and how to become a user there.
+    pub async fn reach(&self, host: &Arc<Host>, user: &str) -> Result<Reached, Error> {
+        let outcome = async {
+            let site = self.asking_site(host, Some(user)).await?;
+            let become_user = site.user.clone().ok_or_else(|| Failure::new("nobody to become"))?;
+            // Opens the connection, and shows what is wrong with becoming this user before anything is begun.
+            self.shell(&site, site.user.as_ref()).await?;
+            let (connection, _) = site.host.connection(self.parts.connector.as_ref(), &site.target).await?;
+            let connector = Arc::clone(&self.parts.connector);
+            Ok::<_, Trouble>(Reached { connection, user: become_user, connector, target: site.target })
+        };
+        outcome.await.map_err(|trouble| of_trouble(host, trouble))
+    }
+
+    /// Runs a command as a user of the host and writes its stdout to a local file, which appears only when it succeeded. Nothing is
+    /// held in memory but what is under way.
+    pub async fn fetch(&self, host: &Arc<Host>, user: &str, command: &str, to: &Path) -> Result<Answer, Error> {
+        let reached = self.reach(host, user).await?;
+        let received = reached.connection.receive_file(Some(&reached.user), command, to).await;
+        received.map_err(|error| of_trouble(host, error.into()))
+    }
+
+    /// Where and as whom a host is asked outside of a play.
+    async fn asking_site(&self, host: &Arc<Host>, user: Option<&str>) -> Result<Site, Trouble> {
+        let play = Arc::new(PlayVars::default());
+        let scope = self.bare_scope(host);
+        let root = Arc::new(Parent { kind: ParentKind::Play, keywords: Keywords::default(), up: None });
+        let mut site = self.site(Around::Parent(&root), &scope, host, &play).await?;
+        if let Some(user) = user {
+            site.user = Some(match site.user.take() {
+                Some(own) => Become { user: user.to_owned(), ..own },
+                None => Become {
+                    method: BecomeMethod::Sudo,
+                    user: user.to_owned(),
+                    password: self.parts.target.become_password.clone(),
+                    executable: None,
+                    flags: vec![],
+                },
+            });
+        }
+        Ok(site)
+    }
+
     /// Asks a host. Lines of the answer are also sent to `live` as they come.
     pub async fn ask(
         &self,
@@ -51,38 +128,27 @@ impl Engine {
         question: &Question,
         live: Option<mpsc::UnboundedSender<String>>,
     ) -> Result<Answer, Error> {
-        let play = Arc::new(PlayVars::default());
-        let scope = self.bare_scope(host);
-        let root = Arc::new(Parent { kind: ParentKind::Play, keywords: Keywords::default(), up: None });
         let outcome = async {
-            let mut site = self.site(Around::Parent(&root), &scope, host, &play).await?;
-            if let Some(user) = &question.user {
-                site.user = Some(match site.user.take() {
-                    Some(own) => Become { user: user.clone(), ..own },
-                    None => Become {
-                        method: BecomeMethod::Sudo,
-                        user: user.clone(),
-                        password: self.parts.target.become_password.clone(),
-                        executable: None,
-                        flags: vec![],
-                    },
-                });
-            }
+            let site = self.asking_site(host, question.user.as_deref()).await?;
             let shell = self.shell(&site, site.user.as_ref()).await?;
             Ok::<Answer, Trouble>(
                 shell.submit(Frame { script: question.script.clone(), live, ..Frame::default() }).await?,
             )
         };
-        outcome.await.map_err(|trouble: Trouble| match trouble {
-            Trouble::Failure(failure) => failure
-                .hints
-                .into_iter()
-                .fold(Error::new(ErrorKind::Failed, format!("{}: {}", host.name(), failure.msg)), Error::hint),
-            Trouble::Unknown(why) => Error::new(ErrorKind::Failed, format!("{}: {why}", host.name())),
-            Trouble::Unreachable(error) => error
-                .hints
-                .into_iter()
-                .fold(Error::new(ErrorKind::Unreachable, format!("{}: {}", host.name(), error.message)), Error::hint),
-        })
+        outcome.await.map_err(|trouble: Trouble| of_trouble(host, trouble))
+    }
+}
+
+fn of_trouble(host: &Host, trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Failure(failure) => failure
+            .hints
+            .into_iter()
+            .fold(Error::new(ErrorKind::Failed, format!("{}: {}", host.name(), failure.msg)), Error::hint),
+        Trouble::Unknown(why) => Error::new(ErrorKind::Failed, format!("{}: {why}", host.name())),
+        Trouble::Unreachable(error) => error
+            .hints
+            .into_iter()
+            .fold(Error::new(ErrorKind::Unreachable, format!("{}: {}", host.name(), error.message)), Error::hint),
     }
 }

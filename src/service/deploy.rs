@@ -108,6 +108,26 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
     }
 }
 
+/// Waits until containers that were just started are well: the gate of a deploy, for others who start services. `root` says
+/// that `host` works as root. Gives those that are not well, and why, with their last words.
+pub async fn settle(
+    host: &dyn Host,
+    root: bool,
+    user: &str,
+    containers: BTreeMap<String, &super::model::Container>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let remote = Remote::new(host, root.then_some("root"), user);
+    let patience = containers
+        .iter()
+        .map(|(name, container)| (name.clone(), (container.health.is_some(), container.start_timeout().0)));
+    let mut failed = watch::settle(&remote, patience.collect()).await?;
+    for (name, why) in &mut failed {
+        let uid = remote.probe("id -u".to_owned()).await?.stdout_text().trim().parse().unwrap_or_default();
+        why.push_str(&watch::last_words(&remote, name, uid).await);
+    }
+    Ok(failed)
+}
+
 async fn observe(remote: &Remote<'_>, request: &Request<'_>) -> Result<Observed, Failure> {
     let services = request.services.iter().map(|(service, _)| service);
     let question = Question {

@@ -3,7 +3,7 @@
 //! Identities are read when the first secret is opened, so that a run without secrets asks for no passphrase. They live on a
 //! thread of their own: a passphrase is asked for once, and age's identities cannot be shared between threads.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
@@ -25,17 +25,17 @@ pub struct IdentitySource {
 
 type Opened = Result<Zeroizing<Vec<u8>>>;
 
-struct Request {
-    content: Vec<u8>,
-    reply: mpsc::Sender<Opened>,
-}
+type Identities = Result<Vec<Box<dyn Identity>>>;
+
+/// Work for the thread that holds the identities.
+type Job = Box<dyn FnOnce(&Identities) + Send>;
 
 /// Opens secrets. Clones share the keys.
 #[derive(Clone)]
 pub struct Keyring {
     sources: Arc<Vec<IdentitySource>>,
     prompter: Arc<dyn Prompter>,
-    worker: Arc<Mutex<Option<mpsc::Sender<Request>>>>,
+    worker: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -55,12 +55,55 @@ impl Keyring {
     /// # Errors
     /// When there is no identity, none of them fits, a passphrase is wrong, or the content is damaged.
     pub fn open(&self, content: &[u8]) -> Opened {
+        let content = content.to_vec();
+        self.with_identities(move |identities| decrypt(&content, identities))
+    }
+
+    /// Opens an age file of any size, armored or binary: the reader gives its plaintext, of which nothing is authentic beyond
+    /// what was read, and its end only once it was reached without an error.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`], of kind `Failed` when the file itself is damaged.
+    pub fn open_stream<R: Read + Send + 'static>(
+        &self,
+        file: R,
+    ) -> Result<age::stream::StreamReader<age::armor::ArmoredReader<BufReader<R>>>> {
+        let damaged = |error: age::DecryptError| {
+            // What the reader below said of itself is the better message.
+            match error {
+                age::DecryptError::Io(error) => crate::backup::archive::of_io(&error),
+                other => crate::backup::archive::damaged(format!("its encryption cannot be read: {other}")),
+            }
+        };
+        let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(file)).map_err(damaged)?;
+        self.with_identities(move |identities| {
+            decryptor.decrypt(identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
+                age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this backup")
+                    .hint("it was encrypted for other recipients: `--identity FILE` names the key of one of them")
+                    .hint("or its beginning is damaged"),
+                other => damaged(other),
+            })
+        })
+    }
+
+    /// Does something with the identities, on their thread.
+    fn with_identities<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&[Box<dyn Identity>]) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = mpsc::channel();
         let gone = || Error::internal("the thread that holds the private keys is gone");
+        let job: Job = Box::new(move |identities| {
+            let done = match identities {
+                Ok(identities) => work(identities),
+                Err(error) => Err(error.clone()),
+            };
+            // The one who asked may have given up.
+            let _ = reply.send(done);
+        });
         {
             let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
-            let sender = worker.get_or_insert_with(|| self.start());
-            sender.send(Request { content: content.to_vec(), reply }).map_err(|_| gone())?;
+            worker.get_or_insert_with(|| self.start()).send(job).map_err(|_| gone())?;
         }
         answer.recv().map_err(|_| gone())?
     }
@@ -73,24 +116,19 @@ impl Keyring {
         })
     }
 
-    fn start(&self) -> mpsc::Sender<Request> {
-        let (sender, requests) = mpsc::channel::<Request>();
+    fn start(&self) -> mpsc::Sender<Job> {
+        let (sender, jobs) = mpsc::channel::<Job>();
         let keyring = self.clone();
         std::thread::spawn(move || {
             let identities = keyring.load();
-            for request in requests {
-                let opened = match &identities {
-                    Ok(identities) => decrypt(&request.content, identities),
-                    Err(error) => Err(error.clone()),
-                };
-                // The one who asked may have given up.
-                let _ = request.reply.send(opened);
+            for job in jobs {
+                job(&identities);
             }
         });
         sender
     }
 
-    fn load(&self) -> Result<Vec<Box<dyn Identity>>> {
+    fn load(&self) -> Identities {
         let mut identities: Vec<Box<dyn Identity>> = vec![];
         let mut missing = vec![];
         for source in self.sources.iter() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use mms::connection::fake::Fake;
@@ -23,6 +24,7 @@ use mms::template::{Scope, Services, Templar};
 use mms::value::{Raw, Value};
 use mms::vars::{HostVars, RunOptions, World};
 use mms::yaml::Node;
+use tokio::sync::mpsc;
 
 /// A run to be made.
 #[derive(Debug, Clone, Default)]
@@ -316,6 +318,24 @@ impl Connection for Counted {
         to: &'a Path,
     ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
         self.0.receive_file(user, command, to)
+    }
+
+    fn send_pieces<'a>(
+        &'a self,
+        user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Receiver<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        self.0.send_pieces(user, command, pieces)
+    }
+
+    fn receive_pieces<'a>(
+        &'a self,
+        user: Option<&'a Become>,
+        command: &'a str,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Answer, ConnectionError>> {
+        self.0.receive_pieces(user, command, pieces)
     }
 
     fn reset(&self) -> BoxFuture<'_, Result<(), ConnectionError>> {

@@ -169,7 +169,7 @@ fn waiting(watched: &[Watch]) -> String {
 }
 
 /// What a container that is not well said: its last health check and its last lines. Empty when there is nothing.
-async fn last_words(remote: &Remote<'_>, container: &str, uid: u32) -> String {
+pub(super) async fn last_words(remote: &Remote<'_>, container: &str, uid: u32) -> String {
     let mut words = String::new();
     let check = remote.probe(scripts::last_check(container)).await;
     let check = check.map(|answer| answer.stdout_text().trim().to_owned()).unwrap_or_default();

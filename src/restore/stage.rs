@@ -1,0 +1,180 @@
+//! From a backup to a staging directory: the workstation opens and checks, the target unpacks beside the data. What is sent is
+//! written anew from what was understood and allowed, so the target's tar meets nothing unexpected.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+
+use super::site::Site;
+use super::{Talk, scripts};
+use crate::backup::archive::{self, ChannelWriter, Kind, Member, Report, Rewriter, Visitor};
+use crate::backup::source::Found;
+use crate::error::{Error, ErrorKind, Result};
+use crate::vault::Keyring;
+
+/// Where members go on the target.
+#[derive(Debug, Clone, Default)]
+pub struct Roots {
+    /// The staging path of each of `backup.paths`: `data/<n>` goes there.
+    pub data: Vec<String>,
+    /// The directory for dumps of PostgreSQL: `postgres/…` goes there.
+    pub dumps: String,
+}
+
+impl Roots {
+    /// The path on the target, without its leading slash; none for a directory above all staging paths.
+    fn of(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut parts = path.splitn(3, |byte| *byte == b'/');
+        let (first, second, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        let below = |root: &str, rest: Option<&[u8]>| {
+            let mut path = root.trim_start_matches('/').as_bytes().to_vec();
+            if let Some(part) = rest {
+                path.push(b'/');
+                path.extend_from_slice(part);
+            }
+            path
+        };
+        if first == b"postgres" {
+            let rest = path.get(b"postgres/".len()..).filter(|rest| !rest.is_empty());
+            return Ok(rest.map(|rest| below(&self.dumps, Some(rest))));
+        }
+        let Some(second) = second else { return Ok(None) };
+        let number = std::str::from_utf8(second).ok().and_then(|text| text.parse::<usize>().ok());
+        match number.and_then(|number| self.data.get(number)) {
+            Some(root) => Ok(Some(below(root, rest))),
+            None => Err(Error::new(
+                ErrorKind::Failed,
+                format!("the backup has `data/{}`, and the service has no such path", String::from_utf8_lossy(second)),
+            )
+            .hint("`backup.paths` of the service must be those it was backed up with, in the same order")),
+        }
+    }
+}
+
+/// What was unpacked.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// What the backup holds.
+    pub report: Report,
+    /// Dumps: their paths below `postgres/`.
+    pub dumps: BTreeSet<String>,
+    /// The paths of the service that the backup has, by number.
+    pub paths: BTreeSet<usize>,
+}
+
+/// Unpacks a backup into its staging paths. When it fails, what was unpacked is of no use and nobody has used it.
+pub async fn stage(
+    site: &Site<'_>,
+    found: &Found,
+    roots: &Roots,
+    keyring: &Keyring,
+    talk: &dyn Talk,
+) -> Result<Staged> {
+    let (reader, bringing) = found.open(Some(site))?;
+    let (sender, pieces) = mpsc::channel(8);
+    let (expected, keyring, roots) = (found.expected(), keyring.clone(), roots.clone());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let checking = tokio::task::spawn_blocking(move || {
+        let mut stager = Stager {
+            out: Rewriter::new(ChannelWriter::new(sender)),
+            roots,
+            skip: false,
+            staged: Staged::default(),
+            bytes: 0,
+            tell,
+        };
+        let report = archive::check(reader, &expected, &keyring, &mut stager)?;
+        stager.out.finish().map_err(|_| broken())?;
+        Ok(Staged { report, ..stager.staged })
+    });
+    let command = scripts::unpack();
+    let unpacking = site.send(&command, pieces);
+    let telling = async {
+        while let Some(bytes) = told.recv().await {
+            talk.progress(&site.name, &format!("unpacking: {}", super::shown_size(bytes)));
+        }
+    };
+    let (checked, unpacked, (), ()) = tokio::join!(checking, unpacking, bringing, telling);
+    let checked = checked.unwrap_or_else(|error| Err(Error::internal(format!("reading the backup failed: {error}"))));
+    let unpacked = unpacked.and_then(|answer| site.checked("unpack the backup", answer));
+    match (checked, unpacked) {
+        (Ok(staged), Ok(_)) => Ok(staged),
+        // The target's own words, where it was the target that failed.
+        (Err(error), Err(own)) if error.message() == BROKEN => Err(own),
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+const BROKEN: &str = "the target does not take the backup";
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Failed, BROKEN)
+}
+
+struct Stager {
+    out: Rewriter<ChannelWriter>,
+    roots: Roots,
+    /// Whether the current member is not sent.
+    skip: bool,
+    staged: Staged,
+    bytes: u64,
+    tell: mpsc::UnboundedSender<u64>,
+}
+
+/// How often progress is told, in bytes.
+const OFTEN: u64 = 16 << 20;
+
+impl Visitor for Stager {
+    fn member(&mut self, member: &Member) -> Result<()> {
+        let path = self.roots.of(&member.path)?;
+        self.skip = path.is_none();
+        let Some(path) = path else { return Ok(()) };
+        let mut parts = member.path.splitn(3, |byte| *byte == b'/');
+        let first = parts.next().unwrap_or_default();
+        if first == b"postgres" && member.kind == Kind::File {
+            let name = member.path.get(b"postgres/".len()..).unwrap_or_default();
+            self.staged.dumps.insert(String::from_utf8_lossy(name).into_owned());
+        }
+        if let Some(number) = parts.next().filter(|_| first == b"data") {
+            self.staged.paths.extend(String::from_utf8_lossy(number).parse::<usize>());
+        }
+        let link = match member.kind {
+            Kind::Hardlink => self.roots.of(&member.link)?.unwrap_or_default(),
+            _ => member.link.clone(),
+        };
+        self.out.member(&Member { path, link, ..member.clone() }).map_err(|_| broken())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        let before = self.bytes / OFTEN;
+        self.bytes += bytes.len() as u64;
+        if self.bytes / OFTEN != before {
+            // Nobody may be listening any longer.
+            let _ = self.tell.send(self.bytes);
+        }
+        if self.skip { Ok(()) } else { self.out.data(bytes).map_err(|_| broken()) }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_go_to_the_staging_path_of_their_number() {
+        let roots = Roots { data: vec!["/c/.s-0".into(), "/d/.s-1".into()], dumps: "/h/dumps".into() };
+        let of = |path: &str| roots.of(path.as_bytes()).map(|path| path.map(|path| String::from_utf8(path).unwrap()));
+        assert_eq!(of("data").unwrap(), None);
+        assert_eq!(of("data/0").unwrap().as_deref(), Some("c/.s-0"));
+        assert_eq!(of("data/1/a/b").unwrap().as_deref(), Some("d/.s-1/a/b"));
+        assert_eq!(of("postgres").unwrap(), None);
+        assert_eq!(of("postgres/db/x.sql").unwrap().as_deref(), Some("h/dumps/db/x.sql"));
+        assert!(of("data/2").is_err() && of("data/x").is_err() && of("data/-1").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! The short half of a restore: the swap, the health gate, and the way back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::journal::Journal;
+use super::site::Site;
+use super::{Talk, scripts};
+use crate::error::{Error, ErrorKind, Result};
+use crate::service::{Service, deploy};
+
+/// Swaps data, starts the service and waits until it is well. When it is not, the old data is put back and the error says so.
+/// May be called again for a restore that was cut off in the middle of it. Gives the time the service was away.
+pub(super) async fn swap(
+    site: &Site<'_>,
+    service: &Service,
+    journal: &Journal,
+    earlier: &[&Journal],
+    talk: &dyn Talk,
+) -> Result<Duration> {
+    talk.progress(&site.name, &format!("swapping the data of {}", service.name));
+    let began = Instant::now();
+    let swapped = site.must("swap the data", scripts::swap(journal)).await;
+    if let Err(error) = swapped {
+        // A connection that was lost says nothing of how far the script came; the journal does.
+        return Err(match error.kind() {
+            ErrorKind::Unreachable => error
+                .hint("the service may be in the middle of the swap")
+                .hint(format!("`mms restore {}` completes or undoes it", service.name)),
+            _ => went_back(site, service, journal, error).await,
+        });
+    }
+    let failed = gate(site, service).await?;
+    let downtime = began.elapsed();
+    if !failed.is_empty() {
+        let why: Vec<String> = failed.iter().map(|(name, why)| format!("`{name}` is not well: {why}")).collect();
+        let error = Error::new(
+            ErrorKind::Failed,
+            format!("{}: `{}` is not well on the restored data\n{}", site.name, service.name, why.join("\n")),
+        );
+        return Err(went_back(site, service, journal, error).await);
+    }
+    site.must("note that it is done", scripts::done(journal, earlier)).await?;
+    Ok(downtime)
+}
+
+async fn gate(site: &Site<'_>, service: &Service) -> Result<Vec<(String, String)>> {
+    let containers: BTreeMap<String, _> =
+        service.containers.iter().map(|(name, container)| (name.clone(), container)).collect();
+    let settled = deploy::settle(site, site.has_root(), &site.user, containers).await;
+    settled.map_err(|failure| {
+        site.of_failure(failure).hint(format!("`mms restore {}` completes or undoes what was begun", service.name))
+    })
+}
+
+/// Puts the old data back after an error, and says how that went.
+async fn went_back(site: &Site<'_>, service: &Service, journal: &Journal, error: Error) -> Error {
+    match undo(site, service, journal).await {
+        Ok(()) => error.hint(format!(
+            "swapped back: the data from before is in place, and nothing of `{}` has changed",
+            service.name
+        )),
+        Err(own) => error
+            .hint(format!("going back failed as well: {}", own.message()))
+            .hint(format!("`mms restore {}` tries again; no data was removed", service.name)),
+    }
+}
+
+/// Puts the old data back, starts what ran before, and takes away what was restored.
+pub(super) async fn undo(site: &Site<'_>, service: &Service, journal: &Journal) -> Result<()> {
+    site.must("put the old data back", scripts::undo(journal)).await?;
+    let ran: BTreeMap<String, _> = service
+        .containers
+        .iter()
+        .filter(|(name, _)| journal.active.contains(&format!("{name}.service")))
+        .map(|(name, container)| (name.clone(), container))
+        .collect();
+    let settled = deploy::settle(site, site.has_root(), &site.user, ran).await;
+    let failed = settled.map_err(|failure| site.of_failure(failure))?;
+    site.must("remove what was restored", scripts::forget(journal)).await?;
+    match failed.first() {
+        None => Ok(()),
+        Some((name, why)) => Err(Error::new(
+            ErrorKind::Failed,
+            format!("{}: the data from before is in place, but `{name}` is not well: {why}", site.name),
+        )),
+    }
+}
