@@ -13,6 +13,8 @@ mod project;
 #[path = "backup/site.rs"]
 mod site;
 
+use std::process::{Command, Stdio};
+
 use site::{Listener, Site};
 
 /// Part of every address that is told something.
@@ -55,7 +57,9 @@ fn services_that_write_are_backed_up_consistently() {
     site.machine.ok("install -o mms -g mms /dev/null /data/photos/one.jpg && echo photo >/data/photos/one.jpg");
 
     let (mut main, mut plugin, mut rows) = (0, 0, 0);
-    for _ in 0..4 {
+    // MMS_BACKUP_ROUNDS=50 takes some minutes.
+    let rounds = std::env::var("MMS_BACKUP_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
+    for _ in 0..rounds {
         site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
         let opened = site.open("radarr");
         let copy = |name: &str| site.prefix_of_sqlite(&format!("{opened}/data/0/{name}"));
@@ -208,6 +212,18 @@ fn a_cold_service_is_never_left_stopped() {
     assert!(site.is_active("sabnzbd"), "mms was killed: the service stays stopped");
     let after = site.backups("sabnzbd");
     assert!(after != kept && !after.is_empty(), "{after:?}");
+
+    // Ctrl-C: mms says that it goes on.
+    let mut command = site.project.command(&["backup", "sabnzbd"]);
+    let following = command.stderr(Stdio::piped()).spawn().unwrap();
+    site.until(stopped);
+    lab::run(Command::new("kill").args(["-INT", &following.id().to_string()]), None);
+    let ended = following.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), told.contains("goes on on its host")), (Some(130), true), "{told}");
+    idle();
+    assert!(site.is_active("sabnzbd"), "mms was interrupted: the service stays stopped");
+    assert!(site.backups("sabnzbd") != after, "mms was interrupted: the backup was not made");
 
     // Two at once: the second one says who is at work, and harms nothing.
     let mut first = site.project.command(&["backup", "sabnzbd"]).spawn().unwrap();

@@ -150,7 +150,12 @@ impl Backup {
             if !self.services.is_empty() && !self.services.contains(&name) {
                 continue;
             }
-            for kind in kinds.iter().filter(|kind| !self.no_mirror || *kind != "mirror") {
+            if !self.no_mirror && kinds.iter().any(|kind| kind == "unmirrored") {
+                let note = "its large files are not mirrored: `mms_backup_mirror_dir` is not set";
+                ui.note(&format!("{}: {name}: {note}", host.name()));
+            }
+            let wanted = |kind: &&String| *kind == "backup" || (*kind == "mirror" && !self.no_mirror);
+            for kind in kinds.iter().filter(wanted) {
                 ui.progress().start(host.name(), &format!("{name}: {kind}"));
                 let mut ended = site.start(&name, kind == "mirror", self.accept_shrink, ui).await?;
                 if let Some(dir) = self.to.as_deref().filter(|_| ended.ok && kind == "backup") {

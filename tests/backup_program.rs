@@ -1,5 +1,5 @@
-//! The retention program of the target (`src/backup/target/mms-backup-retention.awk`) against an oracle that was written from the
-//! rules alone, with every awk that is here.
+//! The program on the target, as far as it needs no target: retention (`src/backup/target/mms-backup-retention.awk`) against an oracle that
+//! was written from the rules alone, with every awk that is here; and that every shell reads the rest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
@@ -172,5 +172,17 @@ fn the_newest_the_verified_and_the_one_just_made_stay() {
         let (kept, _) = ask(&awk, &names, rule, "app-2026-03-03T030000Z.tar.zst.age");
         let days: Vec<_> = kept.iter().map(|name| &name[12..14]).collect();
         assert_eq!(days, ["02", "03", "05"], "{awk:?}");
+    }
+}
+
+#[test]
+fn every_shell_reads_every_part() {
+    for shell in [&["dash"][..], &["bash", "--posix"], &["busybox", "sh"], &["sh"]] {
+        for (name, text) in mms::backup::target::PARTS.into_iter().filter(|(name, _)| !name.ends_with(".awk")) {
+            let child = Command::new(shell[0]).args(&shell[1..]).arg("-n").stdin(Stdio::piped()).spawn();
+            let Ok(mut child) = child else { continue };
+            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            assert!(child.wait().unwrap().success(), "{shell:?} does not read {name}");
+        }
     }
 }
