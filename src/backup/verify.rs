@@ -1,7 +1,7 @@
 //! `mms backup verify`: a backup is opened, decompressed and hashed to its end, and what is in it is looked into: SQLite's own
 //! integrity check of every database, and whether dumps of PostgreSQL are complete.
 //!
-//! Databases are checked from a copy in a private directory (mode 0700) of this machine, one at a time; it is removed at once.
+//! Databases are checked from a copy in a private directory (mode 0700) of this machine, one at a time; it is removed at once; the directory is the caller's, who removes it on every way.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
-use tempfile::TempDir;
 
 use super::archive::{self, Kind, Member, Report, Visitor};
 use super::source::{Found, Place};
@@ -44,12 +43,13 @@ pub struct Verified {
     pub encrypted: bool,
 }
 
-/// Verifies one backup and marks it on success. The mark is the time, beside the backup.
-pub async fn verify(found: &Found, site: Option<&Site<'_>>, keyring: &Keyring) -> Result<Verified> {
+/// Verifies one backup and marks it on success. The mark is the time, beside the backup. `private` is a directory that nobody else can
+/// read, for databases.
+pub async fn verify(found: &Found, site: Option<&Site<'_>>, keyring: &Keyring, private: &Path) -> Result<Verified> {
     let (reader, bringing) = found.open(site)?;
     let (expected, keyring) = (found.expected(), keyring.clone());
+    let mut looker = Looker::new(private);
     let checking = tokio::task::spawn_blocking(move || {
-        let mut looker = Looker::new()?;
         let report = archive::check(reader, &expected, &keyring, &mut looker)?;
         Ok::<(Report, u64, u64), Error>((report, looker.databases, looker.dumps))
     });
@@ -128,7 +128,7 @@ pub fn rolling(mut found: Vec<Found>, subset: Subset) -> Vec<Found> {
 
 /// Looks into what goes by.
 struct Looker {
-    dir: TempDir,
+    dir: PathBuf,
     /// The current member.
     path: String,
     inside: Inside,
@@ -151,10 +151,8 @@ enum Inside {
 const TAIL: usize = 4096;
 
 impl Looker {
-    fn new() -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("mms-verify-").tempdir();
-        let dir = dir.map_err(|error| Error::io("make a directory in", &std::env::temp_dir(), &error))?;
-        Ok(Self { dir, path: String::new(), inside: Inside::Other, databases: 0, dumps: 0 })
+    fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf(), path: String::new(), inside: Inside::Other, databases: 0, dumps: 0 }
     }
 }
 
@@ -180,7 +178,7 @@ impl Visitor for Looker {
                     let start = std::mem::take(start);
                     self.inside = Inside::Other;
                     if start.starts_with(SQLITE) {
-                        let path = self.dir.path().join("database");
+                        let path = self.dir.join("database");
                         let write = |error: &std::io::Error| Error::io("write", &path, error);
                         let mut file = File::create(&path).map_err(|error| write(&error))?;
                         file.write_all(&start).map_err(|error| write(&error))?;
@@ -244,7 +242,8 @@ mod tests {
     use crate::backup::name::BackupName;
 
     fn look(path: &str, content: &[u8]) -> Result<(u64, u64)> {
-        let mut looker = Looker::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut looker = Looker::new(dir.path());
         let member = Member {
             path: path.into(),
             kind: Kind::File,
@@ -261,7 +260,7 @@ mod tests {
             looker.data(piece)?;
         }
         looker.end()?;
-        assert_eq!(std::fs::read_dir(looker.dir.path()).unwrap().count(), 0, "plaintext is left");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "plaintext is left");
         Ok((looker.databases, looker.dumps))
     }
 

@@ -96,15 +96,19 @@ impl Restore {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let outcome = match signals::until_stopped(self.all_services(&session, &engine, global.json)).await {
-            Ok(outcome) => outcome,
+        let outcome = signals::until_stopped(self.all_services(&session, &engine, global.json)).await;
+        ui.progress().clear();
+        match outcome {
+            Ok(outcome) => {
+                engine.close().await;
+                outcome
+            }
+            // Nothing is killed on the target: a swap that was begun goes on to the end of its script, so that no service stays
+            // stopped. What only reads its stdin ends with the connection.
             Err(signal) => {
                 Err(signal.error().hint("run the same command again: it completes or undoes what was begun"))
             }
-        };
-        ui.progress().clear();
-        engine.close().await;
-        outcome
+        }
     }
 
     async fn all_services(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
@@ -144,7 +148,7 @@ impl Restore {
                 }
                 session.ui.progress().clear();
                 session.ui.error(&error);
-                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Unreachable | ErrorKind::Internal) {
+                if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Internal) {
                     break;
                 }
             }

@@ -63,13 +63,10 @@ impl Verify {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let outcome = match signals::until_stopped(self.every(&session, &engine, global.json)).await {
-            Ok(outcome) => outcome,
-            Err(signal) => Err(signal.error()),
-        };
+        let outcome = signals::until_stopped(self.every(&session, &engine, global.json)).await;
         ui.progress().clear();
         engine.close().await;
-        outcome
+        outcome.map_err(signals::Signal::error)?
     }
 
     async fn every(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
@@ -135,6 +132,10 @@ impl Verify {
         count: &mut Count,
     ) -> Result<()> {
         let ui = &session.ui;
+        // Databases are looked at in clear: what is left of them must not outlive mms.
+        let private = tempfile::Builder::new().prefix("mms-verify-").tempdir();
+        let private = private.map_err(|error| Error::io("make a directory in", &std::env::temp_dir(), &error))?;
+        let private = signals::guard(private);
         let mut chosen: Vec<Found> = vec![];
         for name in names {
             let mut found = source::list(name, place, site).await?;
@@ -146,7 +147,7 @@ impl Verify {
         }
         for found in &chosen {
             ui.progress().set(host, &format!("verifying {} ({})", found.file, shown_size(found.size)));
-            let outcome = verify(found, site, &session.keyring).await;
+            let outcome = verify(found, site, &session.keyring, private.path()).await;
             ui.progress().clear();
             match outcome {
                 Ok(verified) => {
@@ -214,13 +215,10 @@ impl Drill {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let outcome = match signals::until_stopped(self.every(&session, &engine, global.json)).await {
-            Ok(outcome) => outcome,
-            Err(signal) => Err(signal.error().hint("the next drill of the service cleans up")),
-        };
+        let outcome = signals::until_stopped(self.every(&session, &engine, global.json)).await;
         ui.progress().clear();
         engine.close().await;
-        outcome
+        outcome.map_err(|signal| signal.error().hint("the next drill of the service cleans up"))?
     }
 
     async fn every(&self, session: &Session, engine: &Engine, json: bool) -> Result<Exit> {
