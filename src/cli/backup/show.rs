@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Site, nothing, open};
 use crate::backup::answer::{self, Ended, Kept, Verdict};
 use crate::cli::Global;
+use crate::cli::signals::{self, Signal};
 use crate::engine::{Engine, Host};
 use crate::error::{Exit, Result};
 use crate::ui::{Style, Ui};
@@ -31,8 +32,9 @@ pub(super) async fn list(global: &Global, ui: &Ui, names: &[String], limit: Opti
         let engine = &engine;
         async move { Site::new(engine, &host)?.kept(names).await }
     };
-    let answers = futures::future::join_all(hosts.iter().cloned().map(of_host)).await;
+    let answers = signals::until_stopped(futures::future::join_all(hosts.iter().cloned().map(of_host))).await;
     engine.close().await;
+    let answers = answers.map_err(Signal::error)?;
     let mut exit = Exit::Ok;
     for (host, answer) in hosts.iter().zip(answers) {
         match answer {
@@ -92,8 +94,10 @@ pub(super) async fn prune(
     limit: Option<String>,
 ) -> Result<Exit> {
     let (engine, hosts) = open(global, ui, names, limit)?;
-    let answers = futures::future::join_all(hosts.iter().map(|host| prune_host(&engine, host, names, dry_run))).await;
+    let work = futures::future::join_all(hosts.iter().map(|host| prune_host(&engine, host, names, dry_run)));
+    let answers = signals::until_stopped(work).await;
     engine.close().await;
+    let answers = answers.map_err(Signal::error)?;
     let mut exit = Exit::Ok;
     let mut any = false;
     for (host, answer) in hosts.iter().zip(answers) {
