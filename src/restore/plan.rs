@@ -237,8 +237,12 @@ pub fn check(targets: &Targets, seen: &Seen, bytes: Option<u64>) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn read(definition: &serde_json::Value) -> Result<Service> {
+        crate::service::load::read("s", &crate::value::from_json(definition), None)
+    }
+
     fn service(definition: serde_json::Value) -> Service {
-        crate::service::load::read("s", &crate::value::from_json(&definition), None).unwrap()
+        read(&definition).unwrap()
     }
 
     fn seen(kind: &str, free: u64) -> Seen {
@@ -272,7 +276,7 @@ mod tests {
         for paths in [serde_json::json!(["c"]), serde_json::json!(["/"]), serde_json::json!(["/c", "/c/d"])] {
             let mut wrong = definition.clone();
             wrong["backup"]["paths"] = paths;
-            assert!(Targets::of(&service(wrong)).is_err());
+            assert!(read(&wrong).and_then(|service| Targets::of(&service)).is_err());
         }
     }
 
