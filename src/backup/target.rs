@@ -32,17 +32,18 @@ pub fn unit_names() -> Vec<String> {
 
 /// The units of the containers' user: name and text. The times are those of systemd.time(7).
 pub fn units(daily: &str, weekly: &str) -> Vec<(String, String)> {
-    // A backup may take as long as it needs and gives way to what people wait for. ExecStopPost runs however it ended.
+    // A backup may take as long as it needs and gives way to what people wait for. ExecStopPost runs however it ended. Whoever
+    // mends what is wrong may try again at once: nothing starts these units in a circle.
     let work = |what: &str, verb: &str| {
         format!(
-            "# mms wrote this.\n[Unit]\nDescription={what} of %i\n\n[Service]\nType=oneshot\nExecStart={PROGRAM} {verb} %i\n\
+            "# mms wrote this.\n[Unit]\nDescription={what} of %i\nStartLimitIntervalSec=0\n\n[Service]\nType=oneshot\nExecStart={PROGRAM} {verb} %i\n\
              ExecStopPost={PROGRAM} recover %i\nTimeoutStartSec=infinity\nTimeoutStopSec=15min\nNice=10\nIOSchedulingClass=best-effort\n\
              IOSchedulingPriority=7\n"
         )
     };
     let all = |what: &str, which: &str| {
         format!(
-            "# mms wrote this.\n[Unit]\nDescription={what} of all services\n\n[Service]\nType=oneshot\nExecStart={PROGRAM} all {which}\n\
+            "# mms wrote this.\n[Unit]\nDescription={what} of all services\nStartLimitIntervalSec=0\n\n[Service]\nType=oneshot\nExecStart={PROGRAM} all {which}\n\
              TimeoutStartSec=infinity\n"
         )
     };
