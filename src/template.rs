@@ -5,6 +5,7 @@ mod ast;
 mod call;
 mod check;
 mod datetime;
+mod depth;
 mod engine;
 mod eval;
 mod file;
