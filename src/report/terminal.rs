@@ -91,8 +91,9 @@ fn is_shown(status: Status, verbosity: u8) -> bool {
 }
 
 fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, options: &Options) -> Vec<String> {
+    let warnings = warnings(host, report, options);
     if !is_shown(report.status, options.verbosity) {
-        return vec![];
+        return warnings;
     }
     let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options), title(task));
     if let Some(item) = item {
@@ -123,7 +124,19 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     if options.verbosity >= 2 && report.status != Status::Skipped {
         lines.extend(of_result(&report.result).lines().map(|line| format!("  {line}")));
     }
+    lines.extend(warnings);
     lines
+}
+
+/// What a module warns of, whether or not its task is shown.
+fn warnings(host: &str, report: &Report, options: &Options) -> Vec<String> {
+    let texts = report.result.get("warnings").map(to_json);
+    let texts = texts.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten();
+    let word = options.paint.text(Style::Changed, "warning");
+    texts
+        .filter_map(serde_json::Value::as_str)
+        .map(|text| format!("{}{word} {text}", host_column(host, options)))
+        .collect()
 }
 
 /// The sum of a loop says nothing that its items did not, unless it is a failure of the loop itself.
