@@ -284,3 +284,6 @@ fn failure(jobs: &[Job], fields: Fields) -> Option<Failure> {
     failure.fields = fields;
     Some(failure)
 }
+
+#[cfg(test)]
+mod tests;

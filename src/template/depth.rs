@@ -127,3 +127,60 @@ impl Levels {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::template::parse::compile;
+
+    fn refused(text: &str) -> Option<String> {
+        compile(&text.into(), &Mode::Yaml(SyntaxConfig::default())).err().map(|error| error.message)
+    }
+
+    #[test]
+    fn what_is_too_deep_is_an_error() {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("{'a': ", "}"),
+            ("x[", "]"),
+            ("f(", ")"),
+            ("x|d(", ")"),
+            ("-", ""),
+            ("not ", ""),
+            ("1 + ", ""),
+            ("1 ~ ", ""),
+            ("2 ** ", ""),
+            ("1 and ", ""),
+            ("1 < ", ""),
+            ("1 if x else ", ""),
+            ("x is sameas ", ""),
+        ] {
+            let deep = format!("{{{{ {}1{} }}}}", open.repeat(100_000), close.repeat(100_000));
+            assert!(refused(&deep).is_some(), "{open}");
+        }
+        for chain in [".a", "[0]", "()", "|d(1)", "[1:2]", " if x", " is defined"] {
+            let deep = format!("{{{{ x{} }}}}", chain.repeat(100_000));
+            assert_eq!(refused(&deep).as_deref(), Some("over 300 operations build on each other"), "{chain}");
+        }
+        let branches = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(100_000));
+        assert_eq!(refused(&branches).as_deref(), Some("over 300 operations build on each other"));
+        let expression: std::sync::Arc<str> = "1 + ".repeat(100_000).into();
+        assert!(compile(&expression, &Mode::Expression).is_err());
+    }
+
+    #[test]
+    fn what_is_only_long_is_none() {
+        for text in [
+            format!("{{{{ [{}] }}}}", "1 + 1, ".repeat(10_000)),
+            format!("{{{{ {{{}}} }}}}", "'a': x.y | d(1), ".repeat(10_000)),
+            format!("{{{{ f({}) }}}}", "a=x.y[0], ".repeat(200)),
+            "{{ x.y }}".repeat(10_000),
+            "{% if x.y %}{% elif x.z %}{% endif %}".repeat(10_000),
+            format!("{{{{ x{} }}}}", ".endif".repeat(250)),
+        ] {
+            assert_eq!(refused(&text), None, "{}", &text[..40]);
+        }
+    }
+}
