@@ -9,6 +9,8 @@
 mod canary;
 #[path = "cli/command_line.rs"]
 mod command_line;
+#[path = "cli/depth.rs"]
+mod depth;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/help.rs"]

@@ -86,7 +86,8 @@ fn window(source: &Source, marks: &[Mark<'_>]) -> (usize, usize, usize) {
     let first = marks.iter().map(|mark| mark.range.start).min().unwrap_or(0);
     let last = marks.iter().map(|mark| mark.range.end).max().unwrap_or(first);
     let line = source.line_col(first).0;
-    let end = source.text.get(last..).and_then(|rest| rest.find('\n')).map_or(source.text.len(), |at| last + at);
+    let rest = source.text.get(last..).unwrap_or_default();
+    let end = last + rest.lines().next().unwrap_or_default().len();
     (line, source.line_start(line), end)
 }
 

@@ -308,3 +308,38 @@ impl Sink for TerminalSink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_warning_is_shown_although_its_task_is_not() {
+        let task = TaskLabel {
+            name: "Deploy".into(),
+            role: None,
+            module: "mms.services".into(),
+            place: "x.yml:1:1".into(),
+            handler: false,
+            no_log: false,
+        };
+        let warnings = ["`lidarr` is left"].into_iter().map(Value::from).collect();
+        let report = Report {
+            status: Status::Ok,
+            summary: vec![],
+            diff: vec![],
+            result: Fields::from([("warnings".to_owned(), warnings)]),
+            looped: false,
+            hints: vec![],
+            place: None,
+            duration: Duration::ZERO,
+        };
+        let event = Event::TaskFinished { task: Arc::new(task), host: "nas".into(), report };
+        let options =
+            |verbosity| Options { paint: Paint::new(false), verbosity, diff: false, check: false, host_width: 4 };
+        assert_eq!(lines(&event, &options(0)), ["nas  warning `lidarr` is left"]);
+        assert_eq!(lines(&event, &options(1)), ["nas  ok      Deploy", "nas  warning `lidarr` is left"]);
+    }
+}
