@@ -58,8 +58,20 @@ enum Command {
     Vault(vault::Vault),
 }
 
+/// Variables are made of variables, templates of templates, and each has its limits; this is room for all of them at their limits
+/// together. It is only reserved, not used.
+const STACK: usize = 256 << 20;
+
 /// Runs what was typed and says how it ended.
 pub fn main() -> ExitCode {
+    match std::thread::Builder::new().name("main".to_owned()).stack_size(STACK).spawn(start) {
+        Ok(thread) => thread.join().unwrap_or(ExitCode::from(Exit::Internal as u8)),
+        // Where so much cannot be reserved, the usual stack does for all but the strangest playbooks.
+        Err(_) => start(),
+    }
+}
+
+fn start() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -6,6 +6,7 @@ mod ast;
 mod call;
 mod check;
 mod datetime;
+mod depth;
 mod engine;
 mod eval;
 mod file;

@@ -11,6 +11,8 @@ mod canary;
 mod command_line;
 #[path = "cli/connected.rs"]
 mod connected;
+#[path = "cli/depth.rs"]
+mod depth;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/help.rs"]

@@ -356,3 +356,22 @@ const TOKENS: &[&str] = &[
     "\\x4",
     "yes",
 ];
+
+#[test]
+fn tells_of_a_few_of_many_keys_written_twice() {
+    let text = "a: 1\n".repeat(100_000);
+    let warnings = yaml::parse(&Source::new("x.yml", text)).unwrap().warnings;
+    assert_eq!(warnings.len(), 21);
+    assert_eq!(warnings[0].message, "the key `a` is written twice; the last one counts");
+    assert_eq!(warnings[20].message, "99979 more keys are written twice");
+    assert_eq!(warnings[20].span.as_ref().unwrap().line_col(), (22, 1));
+}
+
+#[test]
+fn refuses_what_is_nested_too_deeply() {
+    for text in
+        ["[".repeat(100_000), "{a: ".repeat(100_000), format!("x: {}", "- ".repeat(100_000)), "? ".repeat(100_000)]
+    {
+        assert!(yaml::parse(&Source::new("x.yml", text)).is_err());
+    }
+}

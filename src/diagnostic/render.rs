@@ -25,8 +25,12 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
             let line = marks.first().map_or(1, |mark| source.line_col(mark.start).0);
             group.element(Origin::path(source.name.as_str()).line(line))
         } else {
-            let annotations = marks.iter().map(|mark| mark.kind.span(mark.range.clone()).label(mark.label));
-            group.element(Snippet::source(source.text.as_str()).path(source.name.as_str()).annotations(annotations))
+            let (line, start, end) = window(source, marks);
+            let annotations = marks
+                .iter()
+                .map(|mark| mark.kind.span(mark.range.start - start..mark.range.end - start).label(mark.label));
+            let text = source.text.get(start..end).unwrap_or_default();
+            group.element(Snippet::source(text).line_start(line).path(source.name.as_str()).annotations(annotations))
         };
     }
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
@@ -74,6 +78,17 @@ impl<'a> Places<'a> {
             None => self.0.push((&span.source, vec![mark])),
         }
     }
+}
+
+/// The number of the first marked line, where it starts, and where the last one ends. The renderer reads every line it is given,
+/// so giving it the whole file would make many messages about a long file slow.
+fn window(source: &Source, marks: &[Mark<'_>]) -> (usize, usize, usize) {
+    let first = marks.iter().map(|mark| mark.range.start).min().unwrap_or(0);
+    let last = marks.iter().map(|mark| mark.range.end).max().unwrap_or(first);
+    let line = source.line_col(first).0;
+    let rest = source.text.get(last..).unwrap_or_default();
+    let end = last + rest.lines().next().unwrap_or_default().len();
+    (line, source.line_start(line), end)
 }
 
 /// No more than this many bytes are underlined: the start of a long value (a ciphertext) says where it is, and the line stays

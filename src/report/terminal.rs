@@ -99,8 +99,9 @@ fn is_shown(status: Status, verbosity: u8) -> bool {
 }
 
 fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, options: &Options) -> Vec<String> {
+    let warnings = warnings(host, report, options);
     if !is_shown(report.status, options.verbosity) {
-        return vec![];
+        return warnings;
     }
     let mut line = format!("{}{} {}", host_column(host, options), word(report.status, options), title(task));
     if let Some(item) = item {
@@ -131,7 +132,19 @@ fn of_report(task: &TaskLabel, host: &str, item: Option<&str>, report: &Report, 
     if options.verbosity >= 2 && report.status != Status::Skipped {
         lines.extend(of_result(&report.result).lines().map(|line| format!("  {line}")));
     }
+    lines.extend(warnings);
     lines
+}
+
+/// What a module warns of, whether or not its task is shown.
+fn warnings(host: &str, report: &Report, options: &Options) -> Vec<String> {
+    let texts = report.result.get("warnings").map(to_json);
+    let texts = texts.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten();
+    let word = options.paint.text(Style::Changed, "warning");
+    texts
+        .filter_map(serde_json::Value::as_str)
+        .map(|text| format!("{}{word} {text}", host_column(host, options)))
+        .collect()
 }
 
 /// The sum of a loop says nothing that its items did not, unless it is a failure of the loop itself.
@@ -301,5 +314,40 @@ impl Sink for TerminalSink {
         if !lines.is_empty() {
             self.ui.data(&lines.join("\n"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_warning_is_shown_although_its_task_is_not() {
+        let task = TaskLabel {
+            name: "Deploy".into(),
+            role: None,
+            module: "mms.services".into(),
+            place: "x.yml:1:1".into(),
+            handler: false,
+            no_log: false,
+        };
+        let warnings = ["`lidarr` is left"].into_iter().map(Value::from).collect();
+        let report = Report {
+            status: Status::Ok,
+            summary: vec![],
+            diff: vec![],
+            result: Fields::from([("warnings".to_owned(), warnings)]),
+            looped: false,
+            hints: vec![],
+            place: None,
+            duration: Duration::ZERO,
+        };
+        let event = Event::TaskFinished { task: Arc::new(task), host: "nas".into(), report };
+        let options =
+            |verbosity| Options { paint: Paint::new(false), verbosity, diff: false, check: false, host_width: 4 };
+        assert_eq!(lines(&event, &options(0)), ["nas  warning `lidarr` is left"]);
+        assert_eq!(lines(&event, &options(1)), ["nas  ok      Deploy", "nas  warning `lidarr` is left"]);
     }
 }

@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub newer: bool,
     /// The user that runs the containers.
     pub user: &'a str,
+    /// The services that the host is to have, as far as that is known: others that mms deployed there are told of.
+    pub declared: Option<Vec<String>>,
     /// The containers of a service that is not among `services`.
     pub elsewhere: &'a (dyn Fn(&str) -> Option<Vec<String>> + Send + Sync),
 }
@@ -70,10 +72,11 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
     }
     let salt = seen.salt.clone().unwrap_or_else(seal::new_salt);
     let mut jobs = jobs(&request, &seen, &salt)?;
+    let warnings = warnings(&request, &seen);
     let pull = request.newer && request.aim != Aim::Absent;
     if jobs.iter().all(|job| job.plan.is_empty()) {
         if !pull {
-            return Ok(Outcome::Ok(result(&jobs, &seen)));
+            return Ok(Outcome::Ok(result(&jobs, &seen, &warnings)));
         }
         if cx.check {
             return Ok(Outcome::Unknown("registries are asked for newer images only when it is applied".to_owned()));
@@ -82,7 +85,7 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
     let summary = summary(&jobs, pull);
     let diff: Vec<_> = jobs.iter().flat_map(|job| job.plan.diff.clone()).collect();
     if host.change(&summary, &diff).await == Gate::CheckOnly {
-        return Ok(Outcome::Changed(result(&jobs, &seen)));
+        return Ok(Outcome::Changed(result(&jobs, &seen, &warnings)));
     }
 
     if request.aim != Aim::Absent {
@@ -100,7 +103,7 @@ pub async fn run(cx: &Context<'_>, host: &dyn Host, request: Request<'_>) -> Res
     finish::remember(&remote, &jobs, &seen, request.aim).await?;
 
     let changed = jobs.iter().any(|job| !job.plan.is_empty());
-    let fields = result(&jobs, &seen);
+    let fields = result(&jobs, &seen, &warnings);
     match failure(&jobs, fields.clone()) {
         Some(failure) => Err(failure),
         None if changed => Ok(Outcome::Changed(fields)),
@@ -179,6 +182,7 @@ fn jobs(request: &Request<'_>, seen: &Observed, salt: &str) -> Result<Vec<Job>, 
         .collect();
     check_batch(request)?;
     let order = plan::order(&request.services.iter().map(|(service, _)| service.clone()).collect::<Vec<_>>());
+    let ours = plan::files_of(request.services.iter().map(|(service, _)| service), seen);
     let mut jobs = vec![];
     for (service, values) in order.into_iter().filter_map(|at| request.services.get(at)) {
         let name = |secret: &str| seal::secret_name(salt, secret, values.get(secret).map_or("", String::as_str));
@@ -196,6 +200,9 @@ fn jobs(request: &Request<'_>, seen: &Observed, salt: &str) -> Result<Vec<Job>, 
         let secrets = values.iter().map(|(secret, value)| (name(secret), value.clone())).collect();
         let wanted = Wanted { service: service.clone(), units, secrets };
         let plan = plan::plan(&wanted, seen, request.aim).map_err(wrong)?;
+        if let Some(why) = plan::port_held(&plan, service, seen, &ours) {
+            return Err(wrong(why).hint("change the port of one; if their files agree already, deploy both at once"));
+        }
         jobs.push(Job {
             wanted,
             plan,
@@ -247,8 +254,20 @@ fn summary(jobs: &[Job], pull: bool) -> Vec<String> {
     reasons.chain(newer).collect()
 }
 
+/// Services that nobody asks for any longer but that are still there. A task for some services only is not the place to say so.
+fn warnings(request: &Request<'_>, seen: &Observed) -> Vec<String> {
+    let named = |name: &String| request.services.iter().any(|(service, _)| service.name == *name);
+    let declared = request.declared.iter().filter(|declared| request.aim == Aim::Present && declared.iter().all(named));
+    let ours = plan::files_of(request.services.iter().map(|(service, _)| service), seen);
+    let left = declared.flat_map(|declared| plan::undeclared(seen, &ours, declared));
+    left.map(|name| {
+        format!("the service `{name}` is still deployed here; `mms.service` with `name: {name}` and `state: absent` removes it")
+    })
+    .collect()
+}
+
 /// The result's fields: per service what changed and why, whether it is well, and how long it was away.
-fn result(jobs: &[Job], seen: &Observed) -> Fields {
+fn result(jobs: &[Job], seen: &Observed, warnings: &[String]) -> Fields {
     let services = jobs.iter().map(|job| {
         let mut fields = Fields::new();
         fields.insert("changed".to_owned(), Value::from(!job.plan.is_empty()));
@@ -264,7 +283,11 @@ fn result(jobs: &[Job], seen: &Observed) -> Fields {
         (job.name().to_owned(), from_fields(&fields))
     });
     let services: Fields = services.collect();
-    Fields::from([("services".to_owned(), from_fields(&services))])
+    let mut fields = Fields::from([("services".to_owned(), from_fields(&services))]);
+    if !warnings.is_empty() {
+        fields.insert("warnings".to_owned(), warnings.iter().map(Value::from).collect());
+    }
+    fields
 }
 
 /// One failure that names every service that failed.
@@ -281,3 +304,6 @@ fn failure(jobs: &[Job], fields: Fields) -> Option<Failure> {
     failure.fields = fields;
     Some(failure)
 }
+
+#[cfg(test)]
+mod tests;

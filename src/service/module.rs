@@ -60,6 +60,11 @@ static SERVICES: Spec = Spec {
     summary: "Deploys several services of a host at once, in the order of their `after`. A service that fails does not hold up the others.",
     options: &[
         Opt::new("services", Type::List, "Names of files in `services/`, or descriptions with a `name`.").required(),
+        Opt::new(
+            "declared",
+            Type::List,
+            "Names of all services that the host is to have. When `services` has them all, a warning names those that mms deployed there earlier and that are in neither list.",
+        ),
         STATE,
         USER,
         PULL,
@@ -109,7 +114,7 @@ impl Entry {
             return Ok(Self { name: name.to_owned(), definition: None });
         }
         let name = value.get_attr("name").ok().and_then(|name| name.as_str().map(str::to_owned));
-        let missing = || Failure::new("an entry of `services` is neither a name nor a description with a `name`");
+        let missing = || Failure::new("an entry of the list is neither a name nor a description with a `name`");
         Ok(Self { name: name.ok_or_else(missing)?, definition: Some(value) })
     }
 }
@@ -139,12 +144,15 @@ async fn deploy(cx: &Context<'_>, args: &Args, host: &dyn Host, entries: Vec<Ent
             Err(why) => return Ok(Outcome::Unknown(why)),
         }
     }
+    let names = || args.list("declared").into_iter().map(|value| Entry::of(value).map(|entry| entry.name)).collect();
+    let declared = args.get("declared").map(|_| names()).transpose()?;
     let elsewhere = elsewhere(cx, services.iter().map(|(service, _)| service));
     let request = Request {
         services,
         aim,
         newer: args.text("pull") == "newer",
         user: args.text("user"),
+        declared,
         elsewhere: &|name| elsewhere.get(name).cloned(),
     };
     deploy::run(cx, host, request).await

@@ -325,6 +325,8 @@ mod tests {
     #[test]
     fn a_cut_answer_is_no_panic() {
         assert_eq!(parse(b"@uid 9999 -\n11").uid, 0);
+        assert_eq!(parse(format!("@uid {} -\n11", usize::MAX).as_bytes()).uid, 0);
+        assert_eq!(parse(b"@uid 99999999999999999999999 -\n11").uid, 0);
         assert_eq!(parse(b"garbage\n"), Observed { user_exists: true, ..Observed::default() });
     }
 }

@@ -1,5 +1,7 @@
 //! What is to be done to bring a service from what was seen to what is wanted, and why. Pure.
 
+mod outside;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ini;
@@ -9,6 +11,8 @@ use super::quadlet;
 use super::reasons;
 use super::seal;
 use crate::modules::Diff;
+
+pub use outside::{files_of, port_held, undeclared};
 
 /// What a service is to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use minijinja::machinery::{ast, parse as parse_template, parse_expr};
 use minijinja::syntax::SyntaxConfig;
 
 use super::ast::{Arg, Comparison, Expr, ExprKind, For, Macro, Math, Stmt, Target, Unit};
+use super::depth;
 use crate::value::Value;
 
 /// Why a text is not a template, and which bytes are at fault.
@@ -52,6 +53,7 @@ pub fn compile(text: &Arc<str>, mode: &Mode) -> Result<Unit, SyntaxError> {
         block,
         named: (false, false),
     };
+    depth::check(text, mode)?;
     let newlines = text.len() - text.trim_end_matches('\n').len();
     let body = match mode {
         Mode::Expression => {

@@ -18,6 +18,9 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// does not know that.
 const MAX_ALIASED: usize = 1_000_000;
 
+/// How many keys of a text that are written twice are told one by one. A text that a program made may hold any number.
+const MAX_TOLD: usize = 20;
+
 /// A document and what is questionable about it.
 #[derive(Debug, Clone)]
 pub struct Parsed {
@@ -49,7 +52,7 @@ pub fn parse(source: &Arc<Source>) -> Result<Parsed> {
                 .hint("remove the `---` before it, or move it to a file of its own")
                 .into());
         }
-        Ok(Parsed { node, warnings: std::mem::take(&mut composer.warnings) })
+        Ok(Parsed { node, warnings: composer.warnings() })
     })
 }
 
@@ -60,7 +63,7 @@ pub fn parse_all(source: &Arc<Source>) -> Result<ParsedAll> {
         while let Some(node) = composer.next_document()? {
             nodes.push(node);
         }
-        Ok(ParsedAll { nodes, warnings: std::mem::take(&mut composer.warnings) })
+        Ok(ParsedAll { nodes, warnings: composer.warnings() })
     })
 }
 
@@ -136,6 +139,8 @@ struct Composer<'a> {
     /// How many `!unsafe` collections are open.
     unsafe_depth: usize,
     warnings: Vec<Diagnostic>,
+    /// How many more keys are written twice, and the place of the first of them.
+    untold: Option<(usize, Span)>,
     /// What the parser did not accept.
     refusal: Option<Refusal>,
 }
@@ -156,6 +161,7 @@ impl<'a> Composer<'a> {
             depth: 0,
             unsafe_depth: 0,
             warnings: vec![],
+            untold: None,
             refusal: None,
         }
     }
@@ -396,7 +402,21 @@ impl<'a> Composer<'a> {
         }
     }
 
+    /// What is questionable so far.
+    fn warnings(&mut self) -> Vec<Diagnostic> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        if let Some((count, first)) = self.untold.take() {
+            let what = if count == 1 { "1 more key is".to_owned() } else { format!("{count} more keys are") };
+            warnings.push(Diagnostic::warning(format!("{what} written twice")).at(&first).label("the first of them"));
+        }
+        warnings
+    }
+
     fn warn_duplicate(&mut self, first: &Node, second: &Node) {
+        if self.warnings.len() >= MAX_TOLD {
+            self.untold.get_or_insert_with(|| (0, second.span.clone())).0 += 1;
+            return;
+        }
         let name = self.source.text.get(second.span.start..second.span.end).unwrap_or("?").trim_matches(['"', '\'']);
         self.warnings.push(
             Diagnostic::warning(format!("the key `{name}` is written twice; the last one counts"))

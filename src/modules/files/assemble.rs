@@ -146,3 +146,18 @@ fn join(fragments: &[Vec<u8>], delimiter: Option<&str>) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_cannot_be_are_a_failure() {
+        let answer = |text: &str| Answer { rc: 0, stdout: text.as_bytes().to_vec(), stderr: vec![] };
+        assert_eq!(read("/d", &answer("a\0 2\nxy")).unwrap(), [("a".to_owned(), b"xy".to_vec())]);
+        for size in ["3", "18446744073709551615", "99999999999999999999999", "-1", ""] {
+            assert!(read("/d", &answer(&format!("a\0{size}\nxy"))).is_err(), "{size}");
+        }
+    }
+}

@@ -217,3 +217,18 @@ fn holds(regexp: &Regex, content: &[u8], whole: bool) -> Result<bool, Failure> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_cannot_be_are_a_failure() {
+        let answer = |text: &str| Answer { rc: 0, stdout: text.as_bytes().to_vec(), stderr: vec![] };
+        assert_eq!(contents(&answer(" 2\nab0\n"), 2).unwrap(), [b"ab".as_slice(), b""]);
+        for size in ["3", "18446744073709551615", "99999999999999999999999", "-1", ""] {
+            assert!(contents(&answer(&format!("{size}\nab")), 1).is_err(), "{size}");
+        }
+    }
+}

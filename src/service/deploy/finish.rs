@@ -87,7 +87,9 @@ async fn back(remote: &Remote<'_>, job: &Job, seen: &Observed, keep: &BTreeSet<S
         let stopped = prepare::settings_of(job);
         swap.restart.retain(|name| stopped.contains(*name));
     }
-    restore_settings(remote, job).await?;
+    // A service with the wrong settings is better than none.
+    let lost =
+        restore_settings(remote, job).await.err().map(|failure| format!("; {}", failure.msg)).unwrap_or_default();
     let moved = moved_images(remote, job, seen).await?;
     if !moved.is_empty() {
         remote.must("give the old images their names back", Frame::new(scripts::retag(&moved))).await?;
@@ -104,18 +106,19 @@ async fn back(remote: &Remote<'_>, job: &Job, seen: &Observed, keep: &BTreeSet<S
         .collect();
     remote.must("put the old units back", Frame::new(scripts::swap(&swap))).await?;
     if restarted.is_empty() {
-        return Ok(if job.wanted.service.containers.keys().any(|name| existed(&name)) {
-            "the old units are back; it was not running before either".to_owned()
+        let what = if job.wanted.service.containers.keys().any(|name| existed(&name)) {
+            "the old units are back; it was not running before either"
         } else {
-            "it was new, so it was taken away again; its data stays".to_owned()
-        });
+            "it was new, so it was taken away again; its data stays"
+        };
+        return Ok(format!("{what}{lost}"));
     }
     let failures = watch::settle(remote, restarted).await?;
     Ok(match failures.as_slice() {
-        [] => "rolled back: the old version is running and well".to_owned(),
+        [] => format!("rolled back: the old version is running and well{lost}"),
         many => {
             let lines: Vec<_> = many.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
-            format!("rolled back, but the old version is not well either: {}", lines.join("; "))
+            format!("rolled back, but the old version is not well either: {}{lost}", lines.join("; "))
         }
     })
 }

@@ -282,10 +282,11 @@ async fn set_settings(remote: &Remote<'_>, job: &mut Job) -> Result<(), Failure>
     }
     for file in files {
         let before = seen.files.get(&file.path).map_or("", String::as_str);
-        job.settings.push((file.path.clone(), before.to_owned()));
         let content = ini::set(before, &file.sections).into_bytes();
         let frame = Frame { stdin: Some(content), ..Frame::new(scripts::write_file(&file.path)) };
+        // It is replaced as a whole, so one that could not be written is as it was.
         remote.must(&format!("write {}", file.path), frame).await?;
+        job.settings.push((file.path.clone(), before.to_owned()));
     }
     Ok(())
 }

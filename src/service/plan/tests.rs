@@ -244,3 +244,31 @@ fn what_could_not_be_asked_is_not_called_missing() {
     assert_eq!(reasons(&wanted, &stopped), ["it is not running"]);
     assert_eq!(reasons(&wanted, &Observed { bus: true, ..stopped }).len(), 2);
 }
+
+#[test]
+fn a_port_that_another_service_holds_is_seen() {
+    let mut definition = app();
+    definition["ports"] = json!(["127.0.0.1:8080:80", "53/udp"]);
+    let wanted = wanted(&definition, "s");
+    let held = |other: &str, active: &str, aim: Aim, seen: Observed| {
+        let mut seen = seen;
+        seen.units.insert("dns.container".into(), format!("[Container]\n{other}\n"));
+        seen.services.insert("dns.service".into(), Activity { active: active.into(), ..Activity::default() });
+        let plan = plan(&wanted, &seen, aim).unwrap();
+        port_held(&plan, &wanted.service, &seen, &files_of(std::iter::once(&wanted.service), &seen))
+    };
+    let new = |other: &str| held(other, "active", Aim::Present, Observed::default());
+    let told = |port: &str| {
+        Some(format!("port {port} is published by `dns.container` on this host, which mms did not deploy"))
+    };
+    assert_eq!(new("PublishPort=8080:80"), told("127.0.0.1:8080:80/tcp"));
+    assert_eq!(new("PublishPort=0.0.0.0:50-60:50-60/udp"), told("53:53/udp"));
+    assert_eq!(new("PublishPort=127.0.0.2:8080:80\nPublishPort=53:53/tcp"), None);
+    // A port of the container alone, for which Podman takes any of the host.
+    assert_eq!(new("PublishPort=8080"), None);
+    // One that does not run holds nothing, and a service that is left alone needs nothing.
+    assert_eq!(held("PublishPort=8080:80", "inactive", Aim::Present, Observed::default()), None);
+    assert_eq!(held("PublishPort=8080:80", "active", Aim::Present, deployed(&wanted)), None);
+    assert!(held("PublishPort=8080:80", "active", Aim::Restarted, deployed(&wanted)).is_some());
+    assert_eq!(held("PublishPort=8080:80", "active", Aim::Absent, deployed(&wanted)), None);
+}

@@ -7,6 +7,9 @@ use crate::value::Value;
 
 pub const FILTERS: &[Filter] = &[all("comment", comment)];
 
+/// More lines than this above or below a text are a slip, and too many would not fit into memory.
+const MOST: usize = 1 << 16;
+
 fn comment(call: &mut Call<'_>) -> Eval<Value> {
     let style = call.text("style")?.unwrap_or_else(|| "plain".to_owned());
     let (beginning, decoration, end) = match style.as_str() {
@@ -31,6 +34,9 @@ fn comment(call: &mut Call<'_>) -> Eval<Value> {
     let prefix_count = call.count("prefix_count")?.unwrap_or(1);
     let postfix = call.text("postfix")?.unwrap_or_else(|| trimmed.clone());
     let postfix_count = call.count("postfix_count")?.unwrap_or(1);
+    if prefix_count.max(postfix_count) > MOST {
+        return Err(Stop::error(format!("`comment` puts no more than {MOST} lines before or after a text")));
+    }
     let end = call.text("end")?.unwrap_or_else(|| end.to_owned());
     let text = call.input_text()?;
 

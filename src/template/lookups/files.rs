@@ -183,6 +183,9 @@ pub fn lines(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
     Ok(out)
 }
 
+/// A longer password is a slip.
+const LONGEST: usize = 1 << 16;
+
 /// `lookup('password', 'path length=20 chars=ascii_letters,digits')`: made once, kept in the file.
 pub fn password(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
     let mut out = vec![];
@@ -203,7 +206,10 @@ pub fn password(lookup: &mut Lookup<'_, '_>) -> Eval<Vec<Value>> {
         }
         for (name, value) in options {
             match name.as_str() {
-                "length" => length = value.parse().map_err(|_| Stop::error("`length` must be a number"))?,
+                "length" => {
+                    let fits = value.parse().ok().filter(|length| *length <= LONGEST);
+                    length = fits.ok_or_else(|| Stop::error(format!("`length` must be a number up to {LONGEST}")))?;
+                }
                 "chars" => chars = value,
                 other => {
                     let hint = "use the filter `password_hash` for a hash";
