@@ -30,7 +30,7 @@ impl Workstation for Desk {
         Err(Failure::new(path.display().to_string()))
     }
 
-    fn render_file(&self, path: &Path, _: &FileOptions) -> Result<Value, Failure> {
+    fn render_file(&self, path: &Path, _: &str, _: &str, _: &FileOptions) -> Result<Value, Failure> {
         Err(Failure::new(path.display().to_string()))
     }
 
