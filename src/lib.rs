@@ -15,6 +15,7 @@ pub mod event;
 pub mod facts;
 pub mod fs;
 pub mod inventory;
+pub mod migrate;
 pub mod modules;
 pub mod playbook;
 pub mod project;
