@@ -1,0 +1,763 @@
+//! Which directories of the old host hold a service's data, and what runs it there. Pure: what was seen goes in, an [`Origin`] or a
+//! refusal comes out. Nothing is guessed: where two answers are possible, both are named, with the argument that decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::journal::{Origin, Part, Runner};
+use super::look::{Container, Probed, Question, Seen, Unit};
+use super::source::Holder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::service::Service;
+use crate::service::model::migrate::Target;
+
+/// What somebody said about where a service is: `--source`, or `mms_migrate_sources` of the old host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// A directory.
+    Directory(String),
+    /// A systemd unit.
+    Unit(String),
+    /// A container.
+    Container(String),
+}
+
+impl Given {
+    /// Reads `/path`, `unit:x.service` or `container:x`.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once(':') {
+            Some(("unit", name)) if name.contains('.') => Ok(Self::Unit(name.to_owned())),
+            Some(("unit", name)) if !name.is_empty() => Ok(Self::Unit(format!("{name}.service"))),
+            Some(("container", name)) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
+            _ if text.starts_with('/') && text.len() > 1 => Ok(Self::Directory(text.trim_end_matches('/').to_owned())),
+            _ => Err(format!("`{text}` is neither a directory nor `unit:NAME` nor `container:NAME`")),
+        }
+    }
+}
+
+/// What is asked about a service on the old host.
+pub fn question(services: &[&Service], given: &BTreeMap<String, Given>) -> Question {
+    let mut question = Question::default();
+    for service in services {
+        question.services.push(service.name.clone());
+        question.units.extend(service.units_elsewhere());
+        if let Some(Given::Unit(name)) = given.get(&service.name) {
+            question.units.push(name.clone());
+        }
+        let places = service.places();
+        for (at, target) in places.iter().enumerate() {
+            question.directories.extend(target.place.directories.0.iter().cloned());
+            if at == base(&places) {
+                question.directories.extend(usual(&service.name));
+            }
+        }
+        if let Some(migrate) = &service.migrate {
+            question.version_files.insert(service.name.clone(), migrate.version_files.0.clone());
+            question.packages.insert(service.name.clone(), migrate.packages.0.clone());
+        }
+    }
+    question.version_files.retain(|_, files| !files.is_empty());
+    for list in [&mut question.units, &mut question.directories] {
+        list.sort();
+        list.dedup();
+    }
+    question
+}
+
+/// The place that what is said about the service as a whole is about: the first one that must be there.
+fn base(places: &[Target<'_>]) -> usize {
+    places.iter().position(|target| !target.place.optional).unwrap_or(0)
+}
+
+/// Where people keep the data of a service.
+fn usual(name: &str) -> Vec<String> {
+    let places = [
+        "/opt/{}",
+        "/opt/{}/config",
+        "/var/lib/{}",
+        "/srv/{}",
+        "/srv/{}/config",
+        "/srv/docker/{}",
+        "/srv/docker/{}/config",
+        "/docker/{}",
+        "/docker/{}/config",
+        "/opt/appdata/{}",
+        "/opt/docker/{}",
+        "/home/*/{}",
+        "/home/*/docker/{}",
+        "/home/*/.config/{}",
+        "/root/.config/{}",
+        "/config/{}",
+        "/etc/{}",
+    ];
+    let own = places.iter().map(|pattern| pattern.replace("{}", name));
+    // As the applications themselves write it.
+    let title = title(name);
+    let titled = ["/opt/{}", "/home/*/.config/{}", "/root/.config/{}"];
+    let titled = titled.iter().map(|pattern| pattern.replace("{}", &title));
+    own.chain(titled).chain([format!("/var/lib/{name}/.config/{title}")]).collect()
+}
+
+/// `radarr` as `Radarr`.
+fn title(name: &str) -> String {
+    let mut rest = name.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
+}
+
+/// Directories that may be a place, the best evidence first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tier {
+    /// Where they come from, for people.
+    pub why: String,
+    /// The directories.
+    pub directories: Vec<String>,
+    /// Whether somebody or something named them: then nothing else is looked at.
+    pub certain: bool,
+}
+
+/// How a service was found, before its directories were looked into.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidate {
+    /// For people.
+    pub how: String,
+    /// What runs it. For a bare directory that is known only later.
+    pub runners: Vec<Runner>,
+    /// Whether what runs it is known, or has to be found out from the processes that use the directories.
+    pub by_processes: bool,
+    /// For each place: where it may be.
+    pub places: Vec<Vec<Tier>>,
+    /// See [`Origin::superuser`].
+    pub superuser: Option<String>,
+    /// The version there, where it is known.
+    pub version: Option<String>,
+    /// Directories as the application there sees them → directories of the old host.
+    pub mounts: Vec<(String, String)>,
+    /// See [`Origin::maps`].
+    pub maps: Vec<(String, String)>,
+}
+
+/// `None`: there is nothing of the service on the old host.
+pub fn candidate(service: &Service, seen: &Seen, given: Option<&Given>, from: &str) -> Result<Option<Candidate>> {
+    let places = service.places();
+    if places.is_empty() {
+        return Err(Error::user(format!("service `{}`: it keeps no data that could be moved", service.name))
+            .hint("`backup.paths` or `migrate.places` of the service name the directories with its data"));
+    }
+    let version = seen.versions.get(&service.name).cloned();
+    match given {
+        Some(Given::Directory(directory)) => {
+            let tier = Tier { why: "`--source`".to_owned(), directories: vec![directory.clone()], certain: true };
+            let tiers = places.iter().enumerate().map(|(at, target)| {
+                if at == base(&places) { vec![tier.clone()] } else { by_directory(service, target, seen, false) }
+            });
+            let runners = seen.containers.iter().filter(|container| {
+                container.running
+                    && container
+                        .mounts
+                        .iter()
+                        .any(|(_, source)| is_below(directory, source) || is_below(source, directory))
+            });
+            return Ok(Some(Candidate {
+                how: "the directory that was named".to_owned(),
+                runners: runners.map(|container| runner(container)).collect::<Result<_>>()?,
+                by_processes: true,
+                places: tiers.collect(),
+                superuser: None,
+                version,
+                mounts: vec![],
+                maps: vec![],
+            }));
+        }
+        Some(Given::Unit(name)) => {
+            let units: Vec<&Unit> = seen.units.iter().filter(|unit| unit.name() == name).collect();
+            return match units.as_slice() {
+                [] => Err(Error::user(format!("{from}: there is no unit `{name}`"))),
+                units => by_units(service, seen, units, from).map(Some),
+            };
+        }
+        Some(Given::Container(name)) => {
+            let same: Vec<&Container> =
+                seen.containers.iter().filter(|container| normal(&container.name) == normal(name)).collect();
+            return match same.as_slice() {
+                [] => Err(Error::user(format!("{from}: there is no container `{name}`")).hint(format!(
+                    "there are: {}",
+                    list(seen.containers.iter().map(|container| container.name.as_str()))
+                ))),
+                [one] => by_containers(service, seen, &BTreeMap::from([(places_owner(&places), *one)]), from).map(Some),
+                many => Err(ambiguous(
+                    service,
+                    from,
+                    many.iter().map(|container| (describe(container), format!("container:{}", container.name))),
+                )),
+            };
+        }
+        None => {}
+    }
+    let containers = containers_of(service, seen, from)?;
+    let wanted = service.units_elsewhere();
+    let native: Vec<&Unit> = seen
+        .units
+        .iter()
+        .filter(|unit| wanted.iter().any(|name| name == unit.name()) && !unit.runs_container() && !is_quadlet(unit))
+        .collect();
+    let owners: BTreeSet<&str> =
+        places.iter().filter(|target| !target.place.optional).map(|target| target.container).collect();
+    if owners.iter().all(|owner| containers.contains_key(owner)) {
+        if let Some(unit) = native.iter().find(|unit| unit.active()) {
+            let found =
+                containers.values().map(|container| (describe(container), format!("container:{}", container.name)));
+            let unit = (format!("unit `{}`, which runs", unit.name()), format!("unit:{}", unit.name()));
+            return Err(ambiguous(service, from, found.chain([unit])));
+        }
+        return by_containers(service, seen, &containers, from).map(Some);
+    }
+    if !native.is_empty() {
+        return by_units(service, seen, &native, from).map(Some);
+    }
+    let tiers: Vec<Vec<Tier>> = places
+        .iter()
+        .enumerate()
+        .map(|(at, target)| by_directory(service, target, seen, at == base(&places)))
+        .collect();
+    if tiers.get(base(&places)).is_none_or(|tiers| tiers.iter().all(|tier| tier.directories.is_empty())) {
+        return Ok(None);
+    }
+    Ok(Some(Candidate {
+        how: "a directory".to_owned(),
+        runners: vec![],
+        by_processes: true,
+        places: tiers,
+        superuser: None,
+        version,
+        mounts: vec![],
+        maps: vec![],
+    }))
+}
+
+fn places_owner<'a>(places: &[Target<'a>]) -> &'a str {
+    places.get(base(places)).map_or("", |target| target.container)
+}
+
+/// Names are compared as people write them: Immich's own compose file has `immich_server`, and we have `immich-server`.
+fn normal(name: &str) -> String {
+    name.to_lowercase().replace('_', "-")
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn describe(container: &Container) -> String {
+    let state = if container.running { "runs" } else { "does not run" };
+    let of = container.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+    format!("container `{}`{of} ({}), which {state}", container.name, container.image)
+}
+
+fn ambiguous(service: &Service, from: &str, found: impl Iterator<Item = (String, String)>) -> Error {
+    let error = Error::user(format!("{from}: it is not clear which one is `{}`", service.name));
+    found.fold(error, |error, (what, argument)| error.hint(format!("{what}: `--source {}={argument}`", service.name)))
+}
+
+/// A container that systemd runs is stopped and started by systemd.
+fn runner(container: &Container) -> Result<Runner> {
+    if let Some(unit) = container.labels.get("PODMAN_SYSTEMD_UNIT").filter(|unit| !unit.is_empty()) {
+        return Ok(Runner::Unit { user: container.user.clone(), name: unit.clone() });
+    }
+    if container.vanishes {
+        return Err(Error::new(
+            ErrorKind::Failed,
+            format!(
+                "the container `{}` is removed when it stops (`--rm`), so it could not be started again",
+                container.name
+            ),
+        )
+        .hint("make it anew without `--rm` first"));
+    }
+    Ok(Runner::Container {
+        engine: container.engine.clone(),
+        user: container.user.clone(),
+        name: container.name.clone(),
+    })
+}
+
+fn is_quadlet(unit: &Unit) -> bool {
+    unit.get("UnitFileState") == "generated"
+}
+
+/// The container there for each container here.
+fn containers_of<'a, 's>(service: &'s Service, seen: &'a Seen, from: &str) -> Result<BTreeMap<&'s str, &'a Container>> {
+    let mut found = BTreeMap::new();
+    for role in service.containers.keys() {
+        let mut names = BTreeSet::from([normal(role)]);
+        if service.containers.len() == 1 {
+            names.insert(normal(&service.name));
+        }
+        if let Some(migrate) = &service.migrate {
+            names.extend(migrate.names.get(role).iter().flat_map(|names| &names.0).map(|name| normal(name)));
+        }
+        let by = |of: &dyn Fn(&Container) -> Option<String>| -> Vec<&Container> {
+            seen.containers
+                .iter()
+                .filter(|container| of(container).is_some_and(|name| names.contains(&normal(&name))))
+                .collect()
+        };
+        let tiers = [
+            by(&|container| Some(container.name.clone())),
+            by(&|container| {
+                let labels = ["com.docker.compose.service", "io.podman.compose.service"];
+                labels.iter().find_map(|label| container.labels.get(*label).cloned())
+            }),
+            by(&|container| image_name(&container.image)),
+        ];
+        match tiers.into_iter().find(|tier| !tier.is_empty()).unwrap_or_default().as_slice() {
+            [] => {}
+            [one] => drop(found.insert(role.as_str(), *one)),
+            many => {
+                return Err(ambiguous(
+                    service,
+                    from,
+                    many.iter().map(|container| (describe(container), format!("container:{}", container.name))),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The last part of an image's name, without tag and digest.
+fn image_name(image: &str) -> Option<String> {
+    let image = image.split('@').next()?;
+    let last = image.rsplit('/').next()?;
+    Some(last.split(':').next()?.to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The tag of an image.
+fn image_tag(image: &str) -> Option<&str> {
+    let last = image.split('@').next()?.rsplit('/').next()?;
+    last.split_once(':').map(|(_, tag)| tag)
+}
+
+fn by_containers(
+    service: &Service,
+    seen: &Seen,
+    containers: &BTreeMap<&str, &Container>,
+    from: &str,
+) -> Result<Candidate> {
+    let mut places = vec![];
+    for target in service.places() {
+        let mounts = containers.get(target.container).map(|container| container.mounts.as_slice()).unwrap_or_default();
+        let covering = mounts.iter().filter(|(inside, _)| is_below(&target.inside, inside));
+        let found = covering.max_by_key(|(inside, _)| inside.len());
+        let directory = found.map(|(inside, source)| {
+            format!("{source}{}", target.inside.get(inside.trim_end_matches('/').len()..).unwrap_or_default())
+        });
+        match directory {
+            Some(directory) => {
+                let why = format!("what is mounted at `{}`", target.inside);
+                places.push(vec![Tier {
+                    why,
+                    directories: vec![directory.trim_end_matches('/').to_owned()],
+                    certain: true,
+                }]);
+            }
+            None if target.place.optional => places.push(vec![]),
+            None => {
+                let container = containers.get(target.container).map_or("", |container| container.name.as_str());
+                let has = list(mounts.iter().map(|(inside, _)| inside.as_str()));
+                return Err(Error::new(
+                    ErrorKind::Failed,
+                    format!("{from}: the container `{container}` mounts nothing at `{}`", target.inside),
+                )
+                .hint(format!("it mounts: {has}"))
+                .hint(format!("`--source {}=/directory` names the directory that belongs there", service.name)));
+            }
+        }
+    }
+    // Those that use the others stop first, as the definition lists them.
+    let order = service.containers.keys().filter_map(|role| containers.get(role.as_str()));
+    let mut runners: Vec<Runner> = seen
+        .units
+        .iter()
+        .filter(|unit| unit.runs_container() && service.units_elsewhere().iter().any(|name| name == unit.name()))
+        .map(|unit| Runner::Unit { user: unit.user.clone(), name: unit.name().to_owned() })
+        .collect();
+    let mut names = vec![];
+    for container in order {
+        names.push(container.name.as_str());
+        let runner = runner(container)?;
+        if !runners.contains(&runner) {
+            runners.push(runner);
+        }
+    }
+    let superuser = containers.values().find_map(|container| container.environment.get("POSTGRES_USER").cloned());
+    let main = service.containers.keys().find_map(|role| containers.get(role.as_str()));
+    let version = main.and_then(|container| {
+        let tag = image_tag(&container.image).filter(|tag| numbers(tag).len() > 1).map(str::to_owned);
+        tag.or_else(|| container.labels.get("org.opencontainers.image.version").cloned())
+    });
+    Ok(Candidate {
+        how: format!("{} {}", if names.len() == 1 { "container" } else { "containers" }, list(names.into_iter())),
+        runners,
+        by_processes: false,
+        places,
+        superuser,
+        version,
+        mounts: containers.values().flat_map(|container| container.mounts.clone()).collect(),
+        maps: vec![],
+    })
+}
+
+fn by_units(service: &Service, seen: &Seen, units: &[&Unit], from: &str) -> Result<Candidate> {
+    let mut named: BTreeMap<&str, Vec<&Unit>> = BTreeMap::new();
+    for unit in units {
+        named.entry(unit.name()).or_default().push(unit);
+    }
+    let mut chosen = vec![];
+    for same in named.values() {
+        // The same name for the system and for a user: what runs is meant, if only one does.
+        let active: Vec<&&Unit> = same.iter().filter(|unit| unit.active()).collect();
+        match (same.as_slice(), active.as_slice()) {
+            ([one], _) => chosen.push(*one),
+            (_, [one]) => chosen.push(**one),
+            (many, _) => {
+                return Err(ambiguous(
+                    service,
+                    from,
+                    many.iter().map(|unit| {
+                        let of = unit.user.as_deref().unwrap_or("the system");
+                        (format!("unit `{}` of {of}", unit.name()), "/directory".to_owned())
+                    }),
+                ));
+            }
+        }
+    }
+    let order = service.units_elsewhere();
+    chosen.sort_by_key(|unit| order.iter().position(|name| name == unit.name()));
+    let places = service.places();
+    let mut tiers = vec![];
+    for (at, target) in places.iter().enumerate() {
+        let is_base = at == base(&places);
+        let mut own = by_command(target, &chosen);
+        if is_base {
+            own.push(by_user(service, seen, &chosen));
+        }
+        own.extend(by_directory(service, target, seen, is_base));
+        tiers.push(own);
+    }
+    Ok(Candidate {
+        how: format!("unit {}", list(chosen.iter().map(|unit| unit.name()))),
+        runners: chosen
+            .iter()
+            .map(|unit| Runner::Unit { user: unit.user.clone(), name: unit.name().to_owned() })
+            .collect(),
+        by_processes: false,
+        places: tiers,
+        superuser: None,
+        version: seen.versions.get(&service.name).cloned(),
+        mounts: vec![],
+        maps: vec![],
+    })
+}
+
+/// Options that name the data of most applications.
+const OPTIONS: [&str; 6] = ["-data", "--data", "--datadir", "--data-dir", "--config-dir", "-f"];
+
+/// What the commands and environments of units name.
+fn by_command(target: &Target<'_>, units: &[&Unit]) -> Vec<Tier> {
+    let mut options: Vec<&str> = target.place.options.0.iter().map(String::as_str).collect();
+    if options.is_empty() && !target.place.optional {
+        options = OPTIONS.to_vec();
+    }
+    let (mut commands, mut environments) = (vec![], vec![]);
+    for unit in units {
+        let words = unit.command();
+        for (at, word) in words.iter().enumerate() {
+            for option in &options {
+                let value = match word.strip_prefix(option) {
+                    Some("") => words.get(at + 1).copied(),
+                    Some(rest) => rest.strip_prefix('='),
+                    None => None,
+                };
+                commands.extend(value.map(|value| value.trim_matches(['"', '\'']).to_owned()));
+            }
+        }
+        let assignments =
+            unit.get("Environment").split_whitespace().filter_map(|word| word.trim_matches('"').split_once('='));
+        let wanted = |name: &&str| target.place.environment.0.iter().any(|one| one == name);
+        environments.extend(assignments.filter(|(name, _)| wanted(name)).map(|(_, value)| value.to_owned()));
+    }
+    let tier = |why: &str, values: Vec<String>| {
+        let mut directories = vec![];
+        for value in values.iter().filter(|value| value.starts_with('/')) {
+            directories.push(value.trim_end_matches('/').to_owned());
+            // It may be a file in the directory.
+            if let Some((parent, _)) =
+                value.rsplit_once('/').filter(|(parent, name)| !parent.is_empty() && name.contains('.'))
+            {
+                directories.push(parent.to_owned());
+            }
+        }
+        Tier { why: why.to_owned(), certain: !directories.is_empty(), directories }
+    };
+    vec![tier("the command of its unit", commands), tier("the environment of its unit", environments)]
+}
+
+/// What systemd gives the unit, and the home of its user.
+fn by_user(service: &Service, seen: &Seen, units: &[&Unit]) -> Tier {
+    let mut directories = vec![];
+    for unit in units {
+        directories.extend(unit.get("StateDirectory").split_whitespace().map(|name| format!("/var/lib/{name}")));
+        let user =
+            unit.user.as_deref().or_else(|| Some(unit.get("User")).filter(|user| !user.is_empty())).unwrap_or("root");
+        if let Some((_, home)) = seen.users.get(user) {
+            let (name, title) = (&service.name, title(&service.name));
+            directories.extend([
+                home.clone(),
+                format!("{home}/.config/{name}"),
+                format!("{home}/.config/{title}"),
+                format!("{home}/.{name}"),
+            ]);
+        }
+    }
+    Tier { why: "its unit and its user".to_owned(), directories, certain: false }
+}
+
+/// The directories that were seen and may be this place.
+fn by_directory(service: &Service, target: &Target<'_>, seen: &Seen, is_base: bool) -> Vec<Tier> {
+    let tier = |why: &str, patterns: &[String]| {
+        let matching = |directory: &&String| patterns.iter().any(|pattern| matches(pattern, directory));
+        Tier {
+            why: why.to_owned(),
+            directories: seen.directories.iter().filter(matching).cloned().collect(),
+            certain: false,
+        }
+    };
+    let mut tiers = vec![tier("where it is usually installed", &target.place.directories.0)];
+    if is_base {
+        tiers.push(tier("where people keep it", &usual(&service.name)));
+    }
+    tiers
+}
+
+/// Whether a path is one of a pattern, in which `*` stands for any name.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len()
+        && pattern.iter().zip(&path).all(|(pattern, name)| match pattern.split_once('*') {
+            Some((before, after)) => {
+                name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
+            }
+            None => pattern == name,
+        })
+}
+
+/// Whether a path is a directory or below it.
+fn is_below(path: &str, directory: &str) -> bool {
+    let directory = directory.trim_end_matches('/');
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The directories that have to be looked into, with their marks.
+pub fn to_probe(service: &Service, candidate: &Candidate) -> Vec<(String, Vec<String>)> {
+    let mut all = vec![];
+    for (target, tiers) in service.places().iter().zip(&candidate.places) {
+        for directory in tiers.iter().flat_map(|tier| &tier.directories) {
+            all.push((directory.clone(), target.place.marks.0.clone()));
+        }
+    }
+    all
+}
+
+/// What a place came down to: its directory there.
+pub fn settle(
+    service: &Service,
+    candidate: &Candidate,
+    probed: &[Probed],
+    from: &str,
+) -> Result<Option<Vec<Option<String>>>> {
+    let mut rest = probed.iter();
+    let mut settled = vec![];
+    for (target, tiers) in service.places().iter().zip(&candidate.places) {
+        let mut found: Option<String> = None;
+        for tier in tiers {
+            // Every directory of the tier takes its answer, also when the place is found already.
+            let answers: Vec<(&String, &Probed)> =
+                tier.directories.iter().zip(rest.by_ref().take(tier.directories.len())).collect();
+            if found.is_some() {
+                continue;
+            }
+            let unmarked = target.place.marks.0.is_empty();
+            let mut good: Vec<&String> = answers
+                .iter()
+                .filter(|(_, probed)| probed.marked || unmarked)
+                .filter_map(|(_, probed)| probed.real.as_ref())
+                .collect();
+            good.sort();
+            good.dedup();
+            match good.as_slice() {
+                [one] => found = Some((*one).clone()),
+                [] if tier.certain && !target.place.optional => {
+                    let named = tier.directories.first().map_or("", String::as_str);
+                    let why = match answers.iter().find(|(_, probed)| probed.real.is_some()) {
+                        Some(_) => format!("holds none of {}", list(target.place.marks.0.iter().map(String::as_str))),
+                        None => "is not there".to_owned(),
+                    };
+                    return Err(Error::new(
+                        ErrorKind::Failed,
+                        format!("{from}: `{named}` ({}) {why}, so it is not the data of `{}`", tier.why, service.name),
+                    )
+                    .hint(format!("`--source {}=/directory` says where it is", service.name)));
+                }
+                [] => {}
+                many => {
+                    let found = many.iter().map(|directory| (format!("`{directory}`"), (*directory).clone()));
+                    return Err(ambiguous(service, from, found));
+                }
+            }
+        }
+        if found.is_none() && !target.place.optional {
+            if candidate.runners.is_empty() {
+                return Ok(None);
+            }
+            let error = Error::new(
+                ErrorKind::Failed,
+                format!("{from}: the data of `{}` ({}) was not found", service.name, candidate.how),
+            )
+            .hint(format!("`--source {}=/directory` says where it is", service.name));
+            return Err(target.place.missing.iter().fold(error, |error, hint| error.hint(hint.clone())));
+        }
+        settled.push(found);
+    }
+    Ok(Some(settled))
+}
+
+/// What runs on the directories of a service that were found without what runs it.
+pub fn runners_of(
+    service: &Service,
+    seen: &Seen,
+    holders: &[Holder],
+    known: &[Runner],
+    from: &str,
+) -> Result<Vec<Runner>> {
+    let mut runners = vec![];
+    for holder in holders {
+        let unit = holder.unit().and_then(|(user, name)| {
+            let user = match user {
+                None => None,
+                Some(id) => Some(seen.users.iter().find(|(_, (number, _))| *number == id)?.0.clone()),
+            };
+            Some(Runner::Unit { user, name })
+        });
+        match unit {
+            Some(unit) if known.contains(&unit) || runners.contains(&unit) => {}
+            Some(unit) => runners.push(unit),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Failed,
+                    format!(
+                        "{from}: the process {} (`{}`) has files of `{}` open, and it belongs to no unit that could be stopped",
+                        holder.pid, holder.name, service.name
+                    ),
+                )
+                .hint(format!("stop it by hand, or say what runs it: `--source {}=unit:NAME`", service.name)));
+            }
+        }
+    }
+    Ok(runners)
+}
+
+/// The places of a service as they are swapped here, and what fills each.
+pub fn origin(
+    service: &Service,
+    candidate: &Candidate,
+    settled: &[Option<String>],
+    from: &str,
+) -> (Vec<String>, Origin) {
+    let targets = service.places();
+    let all: Vec<(&str, &Target<'_>, &String)> = targets
+        .iter()
+        .zip(settled)
+        .filter_map(|(target, found)| Some((target.place.path.trim_end_matches('/'), target, found.as_ref()?)))
+        .collect();
+    let mut paths: Vec<String> = vec![];
+    let mut places: Vec<Vec<Part>> = vec![];
+    for (path, target, found) in &all {
+        if all.iter().any(|(other, ..)| other != path && is_below(path, other)) {
+            continue;
+        }
+        let part = |path: &str, target: &Target<'_>, found: &str, into: &str| Part {
+            from: found.to_owned(),
+            into: into.to_owned(),
+            files: target.place.files.0.clone(),
+            excludes: excludes(service, path),
+            elsewhere: vec![],
+            optional: target.place.optional,
+        };
+        let mut base = part(path, target, found, "");
+        let mut over = vec![];
+        for (below, target, found) in &all {
+            let Some(rest) = below.strip_prefix(path).and_then(|rest| rest.strip_prefix('/')) else { continue };
+            // As it is here, so it is there.
+            if **found == format!("{}/{rest}", base.from) {
+                continue;
+            }
+            base.elsewhere.push(literal(rest));
+            over.push(part(below, target, found, rest));
+        }
+        paths.push((*path).to_owned());
+        places.push([base].into_iter().chain(over).collect());
+    }
+    let origin = Origin {
+        from: from.to_owned(),
+        how: candidate.how.clone(),
+        places,
+        runners: candidate.runners.clone(),
+        superuser: candidate.superuser.clone(),
+        maps: candidate.maps.clone(),
+        version: candidate.version.clone(),
+    };
+    (paths, origin)
+}
+
+fn literal(path: &str) -> String {
+    path.chars().flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+}
+
+/// What a service's backups leave out of a directory, relative to it.
+fn excludes(service: &Service, path: &str) -> Vec<String> {
+    let Some(backup) = &service.backup else { return vec![] };
+    let mut all = vec![];
+    for saved in &backup.paths.0 {
+        let saved = saved.trim_end_matches('/');
+        for exclude in &backup.excludes.0 {
+            let whole = format!("{saved}/{}", exclude.trim_start_matches('/'));
+            all.extend(whole.strip_prefix(&format!("{path}/")).map(str::to_owned));
+        }
+    }
+    all
+}
+
+/// The numbers that a version begins with: `v1.119.0-ls3` is 1, 119, 0.
+pub fn numbers(version: &str) -> Vec<u64> {
+    let start = version.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let end = start.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(start.len());
+    start.get(..end).unwrap_or_default().split('.').map_while(|part| part.parse().ok()).collect()
+}
+
+/// Whether a version there is newer than the one here, as far as both tell.
+pub fn is_newer(there: &str, here: &str) -> bool {
+    let (there, here) = (numbers(there), numbers(here));
+    there.len() > 1
+        && here.len() > 1
+        && there.iter().zip(&here).find(|(one, two)| one != two).is_some_and(|(one, two)| one > two)
+}
+
+/// The version of a service's image here.
+pub fn version_here(service: &Service) -> Option<String> {
+    service.containers.values().next().and_then(|container| image_tag(&container.image)).map(str::to_owned)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "find/tests.rs"]
+mod tests;
