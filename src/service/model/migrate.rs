@@ -49,6 +49,9 @@ pub struct Place {
     /// `backup.databases` when left out.
     #[serde(default)]
     pub marks: Names,
+    /// Where it is in containers of other images, tried after the path that it has in the container here. The marks decide.
+    #[serde(default)]
+    pub container_paths: Names,
     /// Where it is without containers, unless the unit says otherwise. `*` stands for any name.
     #[serde(default)]
     pub directories: Names,
