@@ -171,3 +171,7 @@ fn is_secret(name: &str) -> bool {
         .iter()
         .any(|word| name.contains(word))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

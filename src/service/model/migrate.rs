@@ -49,6 +49,9 @@ pub struct Place {
     /// `backup.databases` when left out.
     #[serde(default)]
     pub marks: Names,
+    /// Where it is in containers of other images, tried after the path that it has in the container here. The marks decide.
+    #[serde(default)]
+    pub container_paths: Names,
     /// Where it is without containers, unless the unit says otherwise. `*` stands for any name.
     #[serde(default)]
     pub directories: Names,
@@ -210,4 +213,65 @@ pub(super) fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
     let path = path.trim_end_matches('/');
     let rest = path.strip_prefix(directory.trim_end_matches('/'))?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn service(extra: Value) -> Service {
+        let mut definition = json!({
+            "name": "app",
+            "containers": { "app": {
+                "image": "docker.io/library/app:1.0",
+                "volumes": ["/srv/app/config:/config:Z", "/srv/app/cache:/cache", "models:/models", "/data:/data/"]
+            } }
+        });
+        definition.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(definition).unwrap()
+    }
+
+    fn places(service: &Service) -> Vec<(String, String)> {
+        service.places().into_iter().map(|target| (target.place.path, target.inside)).collect()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(path, inside)| ((*path).to_owned(), (*inside).to_owned())).collect()
+    }
+
+    #[test]
+    fn without_places_it_is_what_is_backed_up() {
+        let backup =
+            |paths: Value| service(json!({ "backup": { "strategy": "sqlite", "paths": paths, "databases": "a.db" } }));
+        assert_eq!(places(&backup(json!("/srv/app/config"))), pairs(&[("/srv/app/config", "/config")]));
+        // Everything below a directory that is saved, and what is saved below a mount.
+        let all = pairs(&[("/srv/app/config", "/config"), ("/srv/app/cache", "/cache")]);
+        assert_eq!(places(&backup(json!("/srv/app/"))), all);
+        assert_eq!(places(&backup(json!(["/data/x", "/etc"]))), pairs(&[("/data/x", "/data/x")]));
+        assert_eq!(backup(json!("/srv/app/config")).places()[0].place.marks, Names(vec!["a.db".to_owned()]));
+        assert_eq!(places(&service(json!({}))), vec![]);
+    }
+
+    #[test]
+    fn a_server_of_postgres_has_its_data_directory() {
+        let mut service = service(json!({ "backup": { "strategy": "postgres", "container": "db" } }));
+        let container = json!({ "image": "docker.io/library/pg:1.0", "volumes": ["/srv/pg:/var/lib/postgresql/data"] });
+        service.containers.insert("db".to_owned(), serde_json::from_value(container).unwrap());
+        let targets = service.places();
+        assert_eq!(places(&service), pairs(&[("/srv/pg", "/var/lib/postgresql/data")]));
+        assert_eq!((targets[0].container, &targets[0].place.marks.0[..]), ("db", &["PG_VERSION".to_owned()][..]));
+    }
+
+    #[test]
+    fn written_places_and_units() {
+        let service = service(json!({ "migrate": {
+            "units": ["app", "app-worker.timer"],
+            "places": [{ "path": "/srv/app/config/sub/", "marks": "x" }]
+        } }));
+        assert_eq!(places(&service), pairs(&[("/srv/app/config/sub/", "/config/sub")]));
+        assert_eq!(service.units_elsewhere(), ["app.service", "app-worker.timer"]);
+    }
 }

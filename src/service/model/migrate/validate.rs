@@ -50,6 +50,7 @@ impl Place {
         }
         each(&self.marks, &[key("marks")], relative, "is not a path below the directory")?;
         each(&self.files, &[key("files")], relative, "is not a path below the directory")?;
+        each(&self.container_paths, &[key("container_paths")], absolute, "is not an absolute path in a container")?;
         each(&self.directories, &[key("directories")], absolute, "is not an absolute path")?;
         let option = |text: &str| text.len() > 1 && text.starts_with('-') && !text.contains(['=', ' ', '\n']);
         each(&self.options, &[key("options")], option, "is not an option of a command line")?;
