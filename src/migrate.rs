@@ -11,6 +11,7 @@
 //! by renaming, and kept.
 
 mod back;
+mod cluster;
 mod copy;
 mod cut;
 mod find;
@@ -101,6 +102,14 @@ impl<'a> Hosts<'a> {
         if !seen.root {
             return Err(Error::user(format!("{}: not every file can be read as this user", source.name))
                 .hint("log in as root there, or as a user who may become root"));
+        }
+        // What is not seen could be running on the data that is copied.
+        if let Some(engine) = seen.unknown.first() {
+            return Err(Error::new(
+                ErrorKind::Failed,
+                format!("{}: {engine} does not say which containers there are", source.name),
+            )
+            .hint(format!("`{engine} ps --all` there says why")));
         }
         let (mut tools, mut ids) = (vec![], (0, 0));
         for line in here?.stdout_text().lines() {

@@ -112,6 +112,8 @@ pub struct Tier {
     pub directories: Vec<String>,
     /// Whether somebody or something named them: then nothing else is looked at.
     pub certain: bool,
+    /// Whether the first that is the right one counts, rather than the only one.
+    pub ordered: bool,
 }
 
 /// How a service was found, before its directories were looked into.
@@ -145,7 +147,12 @@ pub fn candidate(service: &Service, seen: &Seen, given: Option<&Given>, from: &s
     let version = seen.versions.get(&service.name).cloned();
     match given {
         Some(Given::Directory(directory)) => {
-            let tier = Tier { why: "`--source`".to_owned(), directories: vec![directory.clone()], certain: true };
+            let tier = Tier {
+                why: "`--source`".to_owned(),
+                directories: vec![directory.clone()],
+                certain: true,
+                ordered: false,
+            };
             let tiers = places.iter().enumerate().map(|(at, target)| {
                 if at == base(&places) { vec![tier.clone()] } else { by_directory(service, target, seen, false) }
             });
@@ -346,19 +353,18 @@ fn by_containers(
     let mut places = vec![];
     for target in service.places() {
         let mounts = containers.get(target.container).map(|container| container.mounts.as_slice()).unwrap_or_default();
-        let covering = mounts.iter().filter(|(inside, _)| is_below(&target.inside, inside));
-        let found = covering.max_by_key(|(inside, _)| inside.len());
-        let directory = found.map(|(inside, source)| {
-            format!("{source}{}", target.inside.get(inside.trim_end_matches('/').len()..).unwrap_or_default())
-        });
-        match directory {
-            Some(directory) => {
+        let directory = |inside: &str| {
+            let covering = mounts.iter().filter(|(mounted, _)| is_below(inside, mounted));
+            let (mounted, source) = covering.max_by_key(|(mounted, _)| mounted.len())?;
+            let rest = inside.get(mounted.trim_end_matches('/').len()..).unwrap_or_default();
+            Some(format!("{source}{rest}").trim_end_matches('/').to_owned())
+        };
+        let insides = std::iter::once(&target.inside).chain(&target.place.container_paths.0);
+        let directories: Vec<String> = insides.filter_map(|inside| directory(inside)).collect();
+        match directories.first() {
+            Some(_) => {
                 let why = format!("what is mounted at `{}`", target.inside);
-                places.push(vec![Tier {
-                    why,
-                    directories: vec![directory.trim_end_matches('/').to_owned()],
-                    certain: true,
-                }]);
+                places.push(vec![Tier { why, directories, certain: true, ordered: true }]);
             }
             None if target.place.optional => places.push(vec![]),
             None => {
@@ -497,7 +503,7 @@ fn by_command(target: &Target<'_>, units: &[&Unit]) -> Vec<Tier> {
                 directories.push(parent.to_owned());
             }
         }
-        Tier { why: why.to_owned(), certain: !directories.is_empty(), directories }
+        Tier { why: why.to_owned(), certain: !directories.is_empty(), ordered: false, directories }
     };
     vec![tier("the command of its unit", commands), tier("the environment of its unit", environments)]
 }
@@ -519,7 +525,7 @@ fn by_user(service: &Service, seen: &Seen, units: &[&Unit]) -> Tier {
             ]);
         }
     }
-    Tier { why: "its unit and its user".to_owned(), directories, certain: false }
+    Tier { why: "its unit and its user".to_owned(), directories, certain: false, ordered: false }
 }
 
 /// The directories that were seen and may be this place.
@@ -530,6 +536,7 @@ fn by_directory(service: &Service, target: &Target<'_>, seen: &Seen, is_base: bo
             why: why.to_owned(),
             directories: seen.directories.iter().filter(matching).cloned().collect(),
             certain: false,
+            ordered: false,
         }
     };
     let mut tiers = vec![tier("where it is usually installed", &target.place.directories.0)];
@@ -592,6 +599,9 @@ pub fn settle(
                 .filter(|(_, probed)| probed.marked || unmarked)
                 .filter_map(|(_, probed)| probed.real.as_ref())
                 .collect();
+            if tier.ordered {
+                good.truncate(1);
+            }
             good.sort();
             good.dedup();
             match good.as_slice() {
@@ -631,7 +641,8 @@ pub fn settle(
     Ok(Some(settled))
 }
 
-/// What runs on the directories of a service that were found without what runs it.
+/// What else runs on the directories of a service, beside what is known. A process that belongs to nothing that could be stopped is
+/// refused.
 pub fn runners_of(
     service: &Service,
     seen: &Seen,
@@ -641,25 +652,31 @@ pub fn runners_of(
 ) -> Result<Vec<Runner>> {
     let mut runners = vec![];
     for holder in holders {
-        let unit = holder.unit().and_then(|(user, name)| {
+        let container = seen.containers.iter().find(|container| holder.cgroup.contains(&container.id));
+        let unit = || {
+            let (user, name) = holder.unit()?;
             let user = match user {
                 None => None,
                 Some(id) => Some(seen.users.iter().find(|(_, (number, _))| *number == id)?.0.clone()),
             };
             Some(Runner::Unit { user, name })
-        });
-        match unit {
-            Some(unit) if known.contains(&unit) || runners.contains(&unit) => {}
-            Some(unit) => runners.push(unit),
+        };
+        let found = match container {
+            Some(container) => Some(runner(container)?),
+            None => unit(),
+        };
+        match found {
+            Some(found) if known.contains(&found) || runners.contains(&found) => {}
+            Some(found) => runners.push(found),
             None => {
                 return Err(Error::new(
                     ErrorKind::Failed,
                     format!(
-                        "{from}: the process {} (`{}`) has files of `{}` open, and it belongs to no unit that could be stopped",
+                        "{from}: the process {} (`{}`) has files of `{}` open, and it belongs to no unit or container that could be stopped",
                         holder.pid, holder.name, service.name
                     ),
                 )
-                .hint(format!("stop it by hand, or say what runs it: `--source {}=unit:NAME`", service.name)));
+                .hint("stop it by hand first, and start it again should you go back"));
             }
         }
     }

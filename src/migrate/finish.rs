@@ -38,6 +38,7 @@ impl Hosts<'_> {
         self.settings(service, journal, &mut finished).await?;
         self.stale_paths(service, journal, &maps, &mut finished).await?;
         self.give(service, journal).await?;
+        self.open_cluster(service, journal, |path| Self::staged(journal, path)).await?;
         Ok(finished)
     }
 

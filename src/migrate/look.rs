@@ -34,6 +34,8 @@ pub struct Seen {
     pub users: BTreeMap<String, (u32, String)>,
     /// Containers.
     pub containers: Vec<Container>,
+    /// Engines that did not say which containers there are, and whose.
+    pub unknown: Vec<String>,
     /// Units that exist.
     pub units: Vec<Unit>,
     /// Directories of the question that exist.
@@ -113,7 +115,6 @@ impl Unit {
 
 #[derive(Deserialize)]
 struct Inspected {
-    id: String,
     name: String,
     image: Option<String>,
     labels: Option<BTreeMap<String, String>>,
@@ -134,7 +135,7 @@ struct Mount {
 /// Environment variables of containers that are asked for. Everything else in an environment may be a secret.
 const ENVIRONMENT: [&str; 3] = ["POSTGRES_USER", "POSTGRES_DB", "PGDATA"];
 
-const FORMAT: &str = r#"@container {"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"labels":{{json .Config.Labels}},"mounts":{{json .Mounts}},"running":{{json .State.Running}},"vanishes":{{json .HostConfig.AutoRemove}}}{{range .Config.Env}}{{println}}@env {{.}}{{end}}"#;
+const FORMAT: &str = r#"@container {"name":{{json .Name}},"image":{{json .Config.Image}},"labels":{{json .Config.Labels}},"mounts":{{json .Mounts}},"running":{{json .State.Running}},"vanishes":{{json .HostConfig.AutoRemove}}}{{range .Config.Env}}{{println}}@env {{.}}{{end}}"#;
 
 const PROPERTIES: &str =
     "Id,LoadState,ActiveState,UnitFileState,ExecStart,Environment,User,StateDirectory,WorkingDirectory,TriggeredBy";
@@ -156,11 +157,12 @@ for tool in tar find sha256sum xargs awk sqlite3 su; do
 done
 {{ getent passwd 2>/dev/null || cat /etc/passwd; }} | awk -F: '{{ print "@user " $1 " " $3 " " $6 }}'
 only() {{ sed '/^@env /{{ /^@env \({environment}=\)/!d; }}'; }}
+# The name of the id is not the same in templates of docker and podman, but in lists of containers it is.
 engine() {{
-  ids=$($1 ps --all --quiet --no-trunc 2>/dev/null) || return 0
-  [ -n "$ids" ] || return 0
   echo "@engine $1 -"
-  $1 inspect --type container --format {format} $ids 2>/dev/null | only
+  $1 ps --all --no-trunc --format '@id {{{{.ID}}}} {{{{.Names}}}}' 2>/dev/null || {{ echo "@unknown $1 -"; return; }}
+  ids=$($1 ps --all --quiet --no-trunc 2>/dev/null)
+  [ -z "$ids" ] || {{ $1 inspect --type container --format {format} $ids 2>/dev/null || {{ echo; echo "@unknown $1 -"; }}; }} | only
 }}
 if command -v docker >/dev/null && ! docker --version 2>/dev/null | grep -qi podman; then engine docker; fi
 if command -v podman >/dev/null; then
@@ -171,7 +173,9 @@ if command -v podman >/dev/null; then
     id -u "$owner" >/dev/null 2>&1 || continue
     echo "@engine podman $owner"
     su -s /bin/sh "$owner" -c 'cd; XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR
-      ids=$(podman ps --all --quiet --no-trunc 2>/dev/null); [ -z "$ids" ] || podman inspect --type container --format "$1" $ids 2>/dev/null' sh {format} | only
+      podman ps --all --no-trunc --format "@id {{{{.ID}}}} {{{{.Names}}}}" 2>/dev/null || {{ echo "@unknown podman $2"; exit; }}
+      ids=$(podman ps --all --quiet --no-trunc 2>/dev/null)
+      [ -z "$ids" ] || podman inspect --type container --format "$1" $ids 2>/dev/null || {{ echo; echo "@unknown podman $2"; }}' sh {format} "$owner" | only
   done
 fi
 "#,
@@ -250,6 +254,7 @@ impl Seen {
         let mut engine = (String::new(), None);
         let mut manager: Option<Option<String>> = None;
         let mut unit: BTreeMap<String, String> = BTreeMap::new();
+        let mut ids: BTreeMap<String, String> = BTreeMap::new();
         let whose = |word: &str| (word != "-").then(|| word.to_owned());
         for line in answer.lines() {
             if let Some(user) = &manager
@@ -276,9 +281,16 @@ impl Seen {
                 "@engine" => {
                     if let Some((name, user)) = rest.split_once(' ') {
                         engine = (name.to_owned(), whose(user));
+                        ids.clear();
                     }
                 }
-                "@container" => seen.take_container(&engine, rest),
+                "@unknown" => seen.unknown.push(rest.replace(" -", "").replace(' ', " of ")),
+                "@id" => {
+                    if let Some((id, names)) = rest.split_once(' ') {
+                        ids.extend(names.split(',').map(|name| (name.to_owned(), id.to_owned())));
+                    }
+                }
+                "@container" => seen.take_container(&engine, &ids, rest),
                 "@env" => {
                     if let (Some(container), Some((key, value))) = (seen.containers.last_mut(), rest.split_once('='))
                         && ENVIRONMENT.contains(&key)
@@ -313,17 +325,25 @@ impl Seen {
         }
     }
 
-    fn take_container(&mut self, engine: &(String, Option<String>), text: &str) {
-        let Ok(seen) = serde_json::from_str::<Inspected>(text) else { return };
+    fn take_container(&mut self, engine: &(String, Option<String>), ids: &BTreeMap<String, String>, text: &str) {
+        let Ok(seen) = serde_json::from_str::<Inspected>(text) else {
+            self.unknown.push(engine.0.clone());
+            return;
+        };
+        let name = seen.name.trim_start_matches('/').to_owned();
+        let Some(id) = ids.get(&name).cloned() else {
+            self.unknown.push(engine.0.clone());
+            return;
+        };
         // The same container by another name of the same engine.
-        if self.containers.iter().any(|container| container.id == seen.id) {
+        if self.containers.iter().any(|container| container.id == id) {
             return;
         }
         self.containers.push(Container {
             engine: engine.0.clone(),
             user: engine.1.clone(),
-            id: seen.id,
-            name: seen.name.trim_start_matches('/').to_owned(),
+            id,
+            name,
             image: seen.image.unwrap_or_default(),
             labels: seen.labels.unwrap_or_default(),
             mounts: seen
@@ -389,12 +409,12 @@ mod tests {
 
     #[test]
     fn reads_containers_units_and_notes() {
-        let text = "@root 0\n@tool tar gnu\n@user joe 1000 /home/joe\n@engine docker -\n\
-            @container {\"id\":\"a\",\"name\":\"/radarr\",\"image\":\"lscr.io/x/radarr:5\",\"labels\":null,\"mounts\":[{\"Type\":\"bind\",\"Source\":\"/opt/r\",\"Destination\":\"/config\"},{\"Type\":\"tmpfs\",\"Source\":\"\",\"Destination\":\"/t\"}],\"running\":true,\"vanishes\":false}\n\
-            @env POSTGRES_USER=me\n@env SECRET=x\n@engine podman joe\n@container {\"id\":\"a\",\"name\":\"radarr\",\"image\":null,\"labels\":{},\"mounts\":[],\"running\":true}\n@container not json\n\
+        let text = "@root 0\n@tool tar gnu\n@user joe 1000 /home/joe\n@engine docker -\n@id a radarr\n\
+            @container {\"name\":\"/radarr\",\"image\":\"lscr.io/x/radarr:5\",\"labels\":null,\"mounts\":[{\"Type\":\"bind\",\"Source\":\"/opt/r\",\"Destination\":\"/config\"},{\"Type\":\"tmpfs\",\"Source\":\"\",\"Destination\":\"/t\"}],\"running\":true,\"vanishes\":false}\n\
+            @env POSTGRES_USER=me\n@env SECRET=x\n@engine podman joe\n@id a radarr\n@container {\"name\":\"radarr\",\"image\":null,\"labels\":{},\"mounts\":[],\"running\":true}\n@container not json\n\
             @units -\nId=sonarr.service\nLoadState=loaded\nActiveState=active\nExecStart={ path=/opt/Sonarr ; argv[]=/opt/Sonarr -data=/var/lib/sonarr ; ignore_errors=no }\n\nId=x.service\nLoadState=not-found\n@units joe\nId=lidarr.service\nLoadState=loaded\n@end\n@directory /opt/a b\n@version sonarr 4.0.1\n";
         let seen = Seen::parse(text);
-        assert!(seen.root && seen.containers.len() == 1);
+        assert!(seen.root && seen.containers.len() == 1 && seen.unknown == ["podman"]);
         let container = seen.containers.first().unwrap();
         assert_eq!(
             (container.name.as_str(), container.mounts.as_slice()),

@@ -184,32 +184,28 @@ pub fn start(was: &[Was]) -> String {
     text
 }
 
-/// Processes that have something open in these directories: `@holder number name unit`, where the last is the last part of the
-/// process's cgroup. Files that a container has open are named as the container sees them, so containers are not among them.
+/// Processes that have something open in these directories: `@holder number name cgroup`. Files are known by device and inode, so
+/// those of containers are found whatever they are called there.
 pub fn holders(directories: &[String]) -> String {
-    let mut text = format!("{HEAD}set --\n");
-    for directory in directories {
-        let directory = sh::quote(directory);
-        text.push_str(&format!(
-            "real=$(readlink -f -- {directory} 2>/dev/null) && set -- \"$@\" \"${{real:-/nonexistent}}\"\n"
-        ));
-    }
-    text.push_str(
-        r#"for directory do
-  ls -l /proc/[0-9]*/fd /proc/[0-9]*/cwd 2>/dev/null | awk -v at="$directory" '
-    /^\/proc\/[0-9]+\/fd:$/ { split($0, part, "/"); pid = part[3]; next }
-    { i = index($0, " -> "); if (!i) next; to = substr($0, i + 4); own = pid
-      if (match($0, /\/proc\/[0-9]+\/cwd -> /)) { split(substr($0, RSTART), part, "/"); own = part[3] }
-      if (own && (to == at || index(to, at "/") == 1)) print own }'
-done | sort -un | while read -r pid; do
-  [ -r "/proc/$pid/cgroup" ] || continue
-  unit=$(sed -n 's/^\(0::\|1:name=systemd:\)//p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
-  printf '@holder %s %s %s\n' "$pid" "$(tr ' ' _ <"/proc/$pid/comm" 2>/dev/null)" "${unit:-/}"
+    format!(
+        r#"{HEAD}{{
+  for directory in {}; do
+    [ ! -e "$directory" ] || find "$directory" -exec stat -c '%d:%i' {{}} + 2>/dev/null
+  done
+  echo processes
+  stat -L -c '%d:%i %n' /proc/[0-9]*/cwd /proc/[0-9]*/fd/* 2>/dev/null
+}} | awk '
+  $1 == "processes" && NF == 1 {{ files = 1; next }}
+  !files {{ own[$1] = 1; next }}
+  $1 in own {{ split($2, part, "/"); print part[3] }}' | sort -un | while read -r pid; do
+  [ "$pid" != $$ ] && [ -r "/proc/$pid/cgroup" ] || continue
+  unit=$(sed -n 's/^0:://p; s/^1:name=systemd://p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
+  printf '@holder %s %s %s\n' "$pid" "$(tr ' ' _ <"/proc/$pid/comm" 2>/dev/null)" "${{unit:-/}}"
 done
 exit 0
 "#,
-    );
-    text
+        sh::join(directories)
+    )
 }
 
 /// A process that has something open.
