@@ -19,6 +19,7 @@ pub mod migrate;
 pub mod modules;
 pub mod playbook;
 pub mod project;
+pub mod proxmox;
 pub mod report;
 pub mod restore;
 pub mod secret;
