@@ -1,6 +1,7 @@
 //! `mms migrate`.
 
 mod given;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,6 +59,9 @@ pub struct Migrate {
     /// Show what was migrated and what is under way
     #[arg(long, conflicts_with_all = ["dry_run", "first_pass", "source", "rollback", "confirm"])]
     status: bool,
+    /// Make no snapshots of the machines in Proxmox first
+    #[arg(long)]
+    no_snapshot: bool,
     /// Take what backups leave out (caches, logs), too
     #[arg(long)]
     with_excluded: bool,
@@ -164,6 +168,10 @@ impl Migrate {
                         .hint("nothing was changed"));
                 }
             }
+        }
+        if !self.first_pass && !self.no_snapshot {
+            let names: Vec<&str> = jobs.iter().map(|job| job.service.name.as_str()).collect();
+            snapshot::take(session, engine, &[&old, &new], &names.join(", ")).await?;
         }
         Ok(exit.or_worse(self.move_all(&verb, &hosts, jobs).await))
     }

@@ -303,7 +303,7 @@ impl Copy<'_> {
         }
         let list = self.list_on_source(paths, 0).await?;
         let script = format!(
-            "LC_ALL=C; export LC_ALL; cd -- {} || exit 1\n{command} <{}",
+            "LC_ALL=C; export LC_ALL; cd -- {} || exit 1\n{{ {command}; }} <{}",
             sh::quote(&part.from),
             sh::quote(&list)
         );

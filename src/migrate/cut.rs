@@ -152,7 +152,8 @@ impl Hosts<'_> {
         self.target.must("note what runs on the old host", target::note(journal, &record.to_text())).await?;
         self.source.must("note what is stopped", source::note(&record)).await?;
         self.talk.progress(&self.source.name, &format!("{name}: stopping"));
-        self.source.must(&format!("stop `{name}`"), source::stop(&record.was)).await?;
+        let stop = source::in_turn(name, &source::stop(&record.was));
+        self.source.must(&format!("stop `{name}`"), stop).await?;
         let runners: Vec<_> = record.was.iter().map(|was| was.runner.clone()).collect();
         if let Some(was) = self.states(&runners).await?.iter().find(|was| was.active) {
             return Err(Error::new(
@@ -162,18 +163,22 @@ impl Hosts<'_> {
             .hint("something starts it again: a socket, a timer, or a program that watches over it"));
         }
         let directories: Vec<String> = origin.places.iter().flatten().map(|part| part.from.clone()).collect();
-        let answer = self.source.must("look at processes", source::holders(&directories)).await?;
-        match Holder::parse(&answer.stdout_text()).first() {
-            None => Ok(()),
-            Some(holder) => Err(Error::new(
-                ErrorKind::Failed,
-                format!(
-                    "{}: the process {} (`{}`) still has files of `{name}` open",
-                    self.source.name, holder.pid, holder.name
-                ),
-            )
-            .hint("stop it, so that the data does not change while it is copied")),
+        let mut holders = vec![];
+        // Something that only looked at a file is gone in a moment.
+        for pause in [0, 1, 2, 4] {
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            let answer = self.source.must("look at processes", source::holders(&directories)).await?;
+            holders = Holder::parse(&answer.stdout_text());
+            if holders.is_empty() {
+                return Ok(());
+            }
         }
+        let holder = holders.first().map(|holder| format!("{} (`{}`)", holder.pid, holder.name)).unwrap_or_default();
+        Err(Error::new(
+            ErrorKind::Failed,
+            format!("{}: the process {holder} still has files of `{name}` open", self.source.name),
+        )
+        .hint("stop it, so that the data does not change while it is copied"))
     }
 
     async fn second_pass(&self, service: &Service, journal: &Journal) -> Result<Moved> {
@@ -289,7 +294,8 @@ impl Hosts<'_> {
     pub(super) async fn start_record(&self, record: &Record) -> Result<()> {
         let name = &record.service;
         self.talk.progress(&self.source.name, &format!("{name}: starting again"));
-        self.source.must(&format!("start `{name}` again"), source::start(&record.was)).await?;
+        let start = source::in_turn(name, &source::start(&record.was));
+        self.source.must(&format!("start `{name}` again"), start).await?;
         let runners: Vec<_> = record.was.iter().map(|was| was.runner.clone()).collect();
         let mut missing: Vec<Was> = vec![];
         for _ in 0..30 {

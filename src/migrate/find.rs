@@ -1,14 +1,21 @@
-//! Which directories of the old host hold a service's data, and what runs it there. Pure: what was seen goes in, an [`Origin`] or a
+//! Which directories of the old host hold a service's data, and what runs it there. Pure: what was seen goes in, an origin or a
 //! refusal comes out. Nothing is guessed: where two answers are possible, both are named, with the argument that decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::journal::{Origin, Part, Runner};
-use super::look::{Container, Probed, Question, Seen, Unit};
-use super::source::Holder;
+mod places;
+mod settle;
+mod version;
+
+use super::journal::Runner;
+use super::look::{Container, Question, Seen, Unit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::migrate::Target;
+use places::{by_command, by_directory, by_user, usual};
+pub use settle::{origin, runners_of, settle, to_probe};
+use version::{image_name, image_tag, numbers};
+pub use version::{is_newer, version_here};
 
 /// What somebody said about where a service is: `--source`, or `mms_migrate_sources` of the old host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,41 +73,6 @@ pub fn question(services: &[&Service], given: &BTreeMap<String, Given>) -> Quest
 /// The place that what is said about the service as a whole is about: the first one that must be there.
 fn base(places: &[Target<'_>]) -> usize {
     places.iter().position(|target| !target.place.optional).unwrap_or(0)
-}
-
-/// Where people keep the data of a service.
-fn usual(name: &str) -> Vec<String> {
-    let places = [
-        "/opt/{}",
-        "/opt/{}/config",
-        "/var/lib/{}",
-        "/srv/{}",
-        "/srv/{}/config",
-        "/srv/docker/{}",
-        "/srv/docker/{}/config",
-        "/docker/{}",
-        "/docker/{}/config",
-        "/opt/appdata/{}",
-        "/opt/docker/{}",
-        "/home/*/{}",
-        "/home/*/docker/{}",
-        "/home/*/.config/{}",
-        "/root/.config/{}",
-        "/config/{}",
-        "/etc/{}",
-    ];
-    let own = places.iter().map(|pattern| pattern.replace("{}", name));
-    // As the applications themselves write it.
-    let title = title(name);
-    let titled = ["/opt/{}", "/home/*/.config/{}", "/root/.config/{}"];
-    let titled = titled.iter().map(|pattern| pattern.replace("{}", &title));
-    own.chain(titled).chain([format!("/var/lib/{name}/.config/{title}")]).collect()
-}
-
-/// `radarr` as `Radarr`.
-fn title(name: &str) -> String {
-    let mut rest = name.chars();
-    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
 }
 
 /// Directories that may be a place, the best evidence first.
@@ -331,19 +303,6 @@ fn containers_of<'a, 's>(service: &'s Service, seen: &'a Seen, from: &str) -> Re
     Ok(found)
 }
 
-/// The last part of an image's name, without tag and digest.
-fn image_name(image: &str) -> Option<String> {
-    let image = image.split('@').next()?;
-    let last = image.rsplit('/').next()?;
-    Some(last.split(':').next()?.to_owned()).filter(|name| !name.is_empty())
-}
-
-/// The tag of an image.
-fn image_tag(image: &str) -> Option<&str> {
-    let last = image.split('@').next()?.rsplit('/').next()?;
-    last.split_once(':').map(|(_, tag)| tag)
-}
-
 fn by_containers(
     service: &Service,
     seen: &Seen,
@@ -465,313 +424,10 @@ fn by_units(service: &Service, seen: &Seen, units: &[&Unit], from: &str) -> Resu
     })
 }
 
-/// Options that name the data of most applications.
-const OPTIONS: [&str; 6] = ["-data", "--data", "--datadir", "--data-dir", "--config-dir", "-f"];
-
-/// What the commands and environments of units name.
-fn by_command(target: &Target<'_>, units: &[&Unit]) -> Vec<Tier> {
-    let mut options: Vec<&str> = target.place.options.0.iter().map(String::as_str).collect();
-    if options.is_empty() && !target.place.optional {
-        options = OPTIONS.to_vec();
-    }
-    let (mut commands, mut environments) = (vec![], vec![]);
-    for unit in units {
-        let words = unit.command();
-        for (at, word) in words.iter().enumerate() {
-            for option in &options {
-                let value = match word.strip_prefix(option) {
-                    Some("") => words.get(at + 1).copied(),
-                    Some(rest) => rest.strip_prefix('='),
-                    None => None,
-                };
-                commands.extend(value.map(|value| value.trim_matches(['"', '\'']).to_owned()));
-            }
-        }
-        let assignments =
-            unit.get("Environment").split_whitespace().filter_map(|word| word.trim_matches('"').split_once('='));
-        let wanted = |name: &&str| target.place.environment.0.iter().any(|one| one == name);
-        environments.extend(assignments.filter(|(name, _)| wanted(name)).map(|(_, value)| value.to_owned()));
-    }
-    let tier = |why: &str, values: Vec<String>| {
-        let mut directories = vec![];
-        for value in values.iter().filter(|value| value.starts_with('/')) {
-            directories.push(value.trim_end_matches('/').to_owned());
-            // It may be a file in the directory.
-            if let Some((parent, _)) =
-                value.rsplit_once('/').filter(|(parent, name)| !parent.is_empty() && name.contains('.'))
-            {
-                directories.push(parent.to_owned());
-            }
-        }
-        Tier { why: why.to_owned(), certain: !directories.is_empty(), ordered: false, directories }
-    };
-    vec![tier("the command of its unit", commands), tier("the environment of its unit", environments)]
-}
-
-/// What systemd gives the unit, and the home of its user.
-fn by_user(service: &Service, seen: &Seen, units: &[&Unit]) -> Tier {
-    let mut directories = vec![];
-    for unit in units {
-        directories.extend(unit.get("StateDirectory").split_whitespace().map(|name| format!("/var/lib/{name}")));
-        let user =
-            unit.user.as_deref().or_else(|| Some(unit.get("User")).filter(|user| !user.is_empty())).unwrap_or("root");
-        if let Some((_, home)) = seen.users.get(user) {
-            let (name, title) = (&service.name, title(&service.name));
-            directories.extend([
-                home.clone(),
-                format!("{home}/.config/{name}"),
-                format!("{home}/.config/{title}"),
-                format!("{home}/.{name}"),
-            ]);
-        }
-    }
-    Tier { why: "its unit and its user".to_owned(), directories, certain: false, ordered: false }
-}
-
-/// The directories that were seen and may be this place.
-fn by_directory(service: &Service, target: &Target<'_>, seen: &Seen, is_base: bool) -> Vec<Tier> {
-    let tier = |why: &str, patterns: &[String]| {
-        let matching = |directory: &&String| patterns.iter().any(|pattern| matches(pattern, directory));
-        Tier {
-            why: why.to_owned(),
-            directories: seen.directories.iter().filter(matching).cloned().collect(),
-            certain: false,
-            ordered: false,
-        }
-    };
-    let mut tiers = vec![tier("where it is usually installed", &target.place.directories.0)];
-    if is_base {
-        tiers.push(tier("where people keep it", &usual(&service.name)));
-    }
-    tiers
-}
-
-/// Whether a path is one of a pattern, in which `*` stands for any name.
-fn matches(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
-    pattern.len() == path.len()
-        && pattern.iter().zip(&path).all(|(pattern, name)| match pattern.split_once('*') {
-            Some((before, after)) => {
-                name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
-            }
-            None => pattern == name,
-        })
-}
-
 /// Whether a path is a directory or below it.
 fn is_below(path: &str, directory: &str) -> bool {
     let directory = directory.trim_end_matches('/');
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The directories that have to be looked into, with their marks.
-pub fn to_probe(service: &Service, candidate: &Candidate) -> Vec<(String, Vec<String>)> {
-    let mut all = vec![];
-    for (target, tiers) in service.places().iter().zip(&candidate.places) {
-        for directory in tiers.iter().flat_map(|tier| &tier.directories) {
-            all.push((directory.clone(), target.place.marks.0.clone()));
-        }
-    }
-    all
-}
-
-/// What a place came down to: its directory there.
-pub fn settle(
-    service: &Service,
-    candidate: &Candidate,
-    probed: &[Probed],
-    from: &str,
-) -> Result<Option<Vec<Option<String>>>> {
-    let mut rest = probed.iter();
-    let mut settled = vec![];
-    for (target, tiers) in service.places().iter().zip(&candidate.places) {
-        let mut found: Option<String> = None;
-        for tier in tiers {
-            // Every directory of the tier takes its answer, also when the place is found already.
-            let answers: Vec<(&String, &Probed)> =
-                tier.directories.iter().zip(rest.by_ref().take(tier.directories.len())).collect();
-            if found.is_some() {
-                continue;
-            }
-            let unmarked = target.place.marks.0.is_empty();
-            let mut good: Vec<&String> = answers
-                .iter()
-                .filter(|(_, probed)| probed.marked || unmarked)
-                .filter_map(|(_, probed)| probed.real.as_ref())
-                .collect();
-            if tier.ordered {
-                good.truncate(1);
-            }
-            good.sort();
-            good.dedup();
-            match good.as_slice() {
-                [one] => found = Some((*one).clone()),
-                [] if tier.certain && !target.place.optional => {
-                    let named = tier.directories.first().map_or("", String::as_str);
-                    let why = match answers.iter().find(|(_, probed)| probed.real.is_some()) {
-                        Some(_) => format!("holds none of {}", list(target.place.marks.0.iter().map(String::as_str))),
-                        None => "is not there".to_owned(),
-                    };
-                    return Err(Error::new(
-                        ErrorKind::Failed,
-                        format!("{from}: `{named}` ({}) {why}, so it is not the data of `{}`", tier.why, service.name),
-                    )
-                    .hint(format!("`--source {}=/directory` says where it is", service.name)));
-                }
-                [] => {}
-                many => {
-                    let found = many.iter().map(|directory| (format!("`{directory}`"), (*directory).clone()));
-                    return Err(ambiguous(service, from, found));
-                }
-            }
-        }
-        if found.is_none() && !target.place.optional {
-            if candidate.runners.is_empty() {
-                return Ok(None);
-            }
-            let error = Error::new(
-                ErrorKind::Failed,
-                format!("{from}: the data of `{}` ({}) was not found", service.name, candidate.how),
-            )
-            .hint(format!("`--source {}=/directory` says where it is", service.name));
-            return Err(target.place.missing.iter().fold(error, |error, hint| error.hint(hint.clone())));
-        }
-        settled.push(found);
-    }
-    Ok(Some(settled))
-}
-
-/// What else runs on the directories of a service, beside what is known. A process that belongs to nothing that could be stopped is
-/// refused.
-pub fn runners_of(
-    service: &Service,
-    seen: &Seen,
-    holders: &[Holder],
-    known: &[Runner],
-    from: &str,
-) -> Result<Vec<Runner>> {
-    let mut runners = vec![];
-    for holder in holders {
-        let container = seen.containers.iter().find(|container| holder.cgroup.contains(&container.id));
-        let unit = || {
-            let (user, name) = holder.unit()?;
-            let user = match user {
-                None => None,
-                Some(id) => Some(seen.users.iter().find(|(_, (number, _))| *number == id)?.0.clone()),
-            };
-            Some(Runner::Unit { user, name })
-        };
-        let found = match container {
-            Some(container) => Some(runner(container)?),
-            None => unit(),
-        };
-        match found {
-            Some(found) if known.contains(&found) || runners.contains(&found) => {}
-            Some(found) => runners.push(found),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Failed,
-                    format!(
-                        "{from}: the process {} (`{}`) has files of `{}` open, and it belongs to no unit or container that could be stopped",
-                        holder.pid, holder.name, service.name
-                    ),
-                )
-                .hint("stop it by hand first, and start it again should you go back"));
-            }
-        }
-    }
-    Ok(runners)
-}
-
-/// The places of a service as they are swapped here, and what fills each.
-pub fn origin(
-    service: &Service,
-    candidate: &Candidate,
-    settled: &[Option<String>],
-    from: &str,
-) -> (Vec<String>, Origin) {
-    let targets = service.places();
-    let all: Vec<(&str, &Target<'_>, &String)> = targets
-        .iter()
-        .zip(settled)
-        .filter_map(|(target, found)| Some((target.place.path.trim_end_matches('/'), target, found.as_ref()?)))
-        .collect();
-    let mut paths: Vec<String> = vec![];
-    let mut places: Vec<Vec<Part>> = vec![];
-    for (path, target, found) in &all {
-        if all.iter().any(|(other, ..)| other != path && is_below(path, other)) {
-            continue;
-        }
-        let part = |path: &str, target: &Target<'_>, found: &str, into: &str| Part {
-            from: found.to_owned(),
-            into: into.to_owned(),
-            files: target.place.files.0.clone(),
-            excludes: excludes(service, path),
-            elsewhere: vec![],
-            optional: target.place.optional,
-        };
-        let mut base = part(path, target, found, "");
-        let mut over = vec![];
-        for (below, target, found) in &all {
-            let Some(rest) = below.strip_prefix(path).and_then(|rest| rest.strip_prefix('/')) else { continue };
-            // As it is here, so it is there.
-            if **found == format!("{}/{rest}", base.from) {
-                continue;
-            }
-            base.elsewhere.push(literal(rest));
-            over.push(part(below, target, found, rest));
-        }
-        paths.push((*path).to_owned());
-        places.push([base].into_iter().chain(over).collect());
-    }
-    let origin = Origin {
-        from: from.to_owned(),
-        how: candidate.how.clone(),
-        places,
-        runners: candidate.runners.clone(),
-        superuser: candidate.superuser.clone(),
-        maps: candidate.maps.clone(),
-        version: candidate.version.clone(),
-    };
-    (paths, origin)
-}
-
-fn literal(path: &str) -> String {
-    path.chars().flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
-}
-
-/// What a service's backups leave out of a directory, relative to it.
-fn excludes(service: &Service, path: &str) -> Vec<String> {
-    let Some(backup) = &service.backup else { return vec![] };
-    let mut all = vec![];
-    for saved in &backup.paths.0 {
-        let saved = saved.trim_end_matches('/');
-        for exclude in &backup.excludes.0 {
-            let whole = format!("{saved}/{}", exclude.trim_start_matches('/'));
-            all.extend(whole.strip_prefix(&format!("{path}/")).map(str::to_owned));
-        }
-    }
-    all
-}
-
-/// The numbers that a version begins with: `v1.119.0-ls3` is 1, 119, 0.
-pub fn numbers(version: &str) -> Vec<u64> {
-    let start = version.trim_start_matches(|c: char| !c.is_ascii_digit());
-    let end = start.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(start.len());
-    start.get(..end).unwrap_or_default().split('.').map_while(|part| part.parse().ok()).collect()
-}
-
-/// Whether a version there is newer than the one here, as far as both tell.
-pub fn is_newer(there: &str, here: &str) -> bool {
-    let (there, here) = (numbers(there), numbers(here));
-    there.len() > 1
-        && here.len() > 1
-        && there.iter().zip(&here).find(|(one, two)| one != two).is_some_and(|(one, two)| one > two)
-}
-
-/// The version of a service's image here.
-pub fn version_here(service: &Service) -> Option<String> {
-    service.containers.values().next().and_then(|container| image_tag(&container.image)).map(str::to_owned)
 }
 
 #[cfg(test)]

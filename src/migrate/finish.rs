@@ -32,10 +32,11 @@ impl Hosts<'_> {
             .flat_map(|origin| &origin.maps)
             .map(|(from, to)| PathMap { from: from.clone(), to: to.clone() })
             .collect();
+        // What the definition sets needs no rule.
+        self.settings(service, journal, &mut finished).await?;
         for rule in service.migrate.iter().flat_map(|migrate| &migrate.rewrite) {
             self.rewrite(service, journal, rule, &maps, &mut finished).await?;
         }
-        self.settings(service, journal, &mut finished).await?;
         self.stale_paths(service, journal, &maps, &mut finished).await?;
         self.give(service, journal).await?;
         self.open_cluster(service, journal, |path| Self::staged(journal, path)).await?;
@@ -116,13 +117,14 @@ impl Hosts<'_> {
             let name = file.path.rsplit('/').next().unwrap_or(&file.path);
             for (section, options) in &file.sections {
                 for (option, value) in options {
-                    if crate::service::ini::managed(&text, &file.sections)
-                        != crate::service::ini::managed(&after, &file.sections)
-                    {
-                        finished.changes.push(format!(
-                            "{name} {section}/{option}: as the service's definition says: {}",
-                            shown(&value.0)
-                        ));
+                    let one = [(section.clone(), [(option.clone(), value.clone())].into_iter().collect())]
+                        .into_iter()
+                        .collect();
+                    if crate::service::ini::set(&text, &one) != text {
+                        let value = shown(&value.0);
+                        finished
+                            .changes
+                            .push(format!("{name} {section}/{option}: {value}, as the definition of the service says"));
                     }
                 }
             }

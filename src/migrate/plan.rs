@@ -338,10 +338,11 @@ impl Hosts<'_> {
                 if databases.good == 1 { "database is" } else { "databases are" }
             ));
         }
-        for rule in service.migrate.iter().flat_map(|migrate| &migrate.rewrite) {
-            let what: Vec<&str> =
-                rule.set.keys().map(String::as_str).chain(rule.paths.0.iter().map(String::as_str)).collect();
-            lines.push(format!("  {}: {} adapted", rule.file, what.join(", ")));
+        let mut files: Vec<&str> =
+            service.migrate.iter().flat_map(|migrate| &migrate.rewrite).map(|rule| rule.file.as_str()).collect();
+        files.dedup();
+        if !files.is_empty() {
+            lines.push(format!("  adapted where it is needed: {}", files.join(", ")));
         }
         Ok(lines)
     }

@@ -117,6 +117,27 @@ pub fn confirm(service: &str) -> String {
     format!("{HEAD}cd {state} 2>/dev/null || exit 0\n[ ! -f stopped ] || mv -f stopped migrated\nrm -f list\nexit 0\n")
 }
 
+/// A script that starts or stops a service, one after the other: one whose mms is gone is waited for.
+pub fn in_turn(service: &str, script: &str) -> String {
+    format!(
+        r#"{HEAD}mkdir -p {state} && cd {state} || exit 1
+tries=0
+until mkdir .busy 2>/dev/null; do
+  kill -0 "$(cat .busy/pid 2>/dev/null)" 2>/dev/null || {{ tries=$((tries + 1)); [ $tries -lt 3 ] || rm -rf .busy; }}
+  sleep 1
+done
+echo $$ >.busy/pid
+(
+{script}
+)
+status=$?
+cd / && rm -rf {state}/.busy
+exit $status
+"#,
+        state = sh::quote(&state(service)),
+    )
+}
+
 /// Stops everything, and keeps it from starting by itself. Each step may be run again.
 pub fn stop(was: &[Was]) -> String {
     let mut text = format!("{HEAD}failed=0\n");
