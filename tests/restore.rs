@@ -1,5 +1,5 @@
 //! Restores on real machines, by the built binary over real SSH, from backups made by hand with plain tools: that the data comes
-//! back, and above all that whatever goes wrong leaves the service as it was.
+//! back, and that what is refused leaves the service as it was. What can go wrong under way is in `faults.rs`.
 //!
 //! They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -217,56 +217,6 @@ fn a_restore_that_was_killed_is_completed_by_the_next() {
         assert_eq!(left.lines().count(), 1, "one journal of the last restore is kept: {left}");
     }
     assert!(recovered > 0, "no restore was cut off");
-}
-
-/// A full disk, a connection that is cut, and two at once: nothing has changed, or all is done, and it says which.
-#[test]
-fn whatever_goes_wrong_under_way_changes_nothing() {
-    if !lab::wanted("whatever_goes_wrong_under_way_changes_nothing") {
-        return;
-    }
-    let (machine, project) = radarr("rfa");
-    set_marker(&machine, "saved");
-    // What it unpacks to is not known beforehand, and there is no room for it.
-    machine.as_user_ok("mkdir -p other; truncate -s 300M config/radarr/sparse");
-    by_hand(&machine, &project, "radarr-2026-09-01T030000Z.tar.zst.age", true);
-    machine.as_user_ok("rm config/radarr/sparse; head -c 80000000 /dev/urandom >config/radarr/large");
-    by_hand(&machine, &project, "radarr-2026-10-01T030000Z.tar.zst.age", true);
-    set_marker(&machine, "now");
-    let id = container(&machine);
-
-    machine.ok("mount -t tmpfs -o size=40m,uid=1100,gid=1100,mode=755 none /home/mms/other");
-    project.edit("services/radarr.yml", "  paths: \"{{ mms_config_dir }}/radarr\"", "  paths: /home/mms/other/radarr");
-    let full = project.run(&["restore", "radarr", "--yes", "--at", "2026-09-01"]).exits(2);
-    assert!(full.stderr.contains("No space left") && full.stderr.contains("nothing has changed"), "{full:?}");
-    project.edit("services/radarr.yml", "  paths: /home/mms/other/radarr", "  paths: \"{{ mms_config_dir }}/radarr\"");
-    machine.ok("ls -A /home/mms/other | grep . && exit 1; umount /home/mms/other");
-    nothing_left(&machine);
-
-    // The connections are cut while it is unpacked.
-    let restore = || {
-        let mut command = project.command(&["restore", "radarr", "--yes", "--at", "2026-10-01"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let under_way = |machine: &Machine| {
-        machine.ok("i=0; until ls -d /home/mms/config/.mms-restore-*/ >/dev/null 2>&1 || [ $i -ge 300 ]; do sleep 0.05; i=$((i + 1)); done");
-    };
-    let cut = restore();
-    under_way(&machine);
-    machine.ok("pkill -KILL -u admin sshd; pkill -KILL -u admin sshd-session; true");
-    let cut = cut.wait_with_output().unwrap();
-    assert_eq!(cut.status.code(), Some(3), "{cut:?}");
-    assert_eq!((container(&machine), marker(&machine).as_str()), (id, "now"));
-
-    // Two at once: one after the other, and each does what it says.
-    let (one, two) = (restore(), restore());
-    for ended in [one.wait_with_output().unwrap(), two.wait_with_output().unwrap()] {
-        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    }
-    assert_eq!(marker(&machine), "saved");
-    rows(&machine);
-    let kept = machine.ok("ls -d /home/mms/config/*.mms-replaced-*");
-    assert_eq!(kept.lines().count(), 1, "{kept}");
 }
 
 /// A service with a database server: verified, drilled and restored.
