@@ -9,8 +9,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
-use super::restore::{Terminal, definition, hosts_of, owner, reach};
-use super::status::looking;
+use super::restore::{Terminal, definition, hosts_of, reach};
+use super::session::owner;
+use super::status::working;
 use super::{Global, Session, complete, services, signals};
 use crate::engine::{Engine, Host};
 use crate::error::{Error, ErrorKind, Exit, Result};
@@ -95,7 +96,7 @@ impl Migrate {
     pub(super) async fn run(self, global: &Global, ui: &crate::ui::Ui) -> Result<Exit> {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
-        let engine = looking(&session, None)?;
+        let engine = working(&session, None, "a migration")?;
         let outcome = signals::until_stopped(self.hosts(&session, &engine, global.json)).await;
         ui.progress().clear();
         match outcome {
@@ -122,7 +123,7 @@ impl Migrate {
             error.hint("the old host's files belong to several users: mms reads them as root there (ansible_user, ansible_become_password)")
         })?;
         let source = Site::new(old.name(), "root", reached, None, &talk);
-        let target = reach(engine, &new, &talk).await?;
+        let target = reach(engine, &new, &talk).await?.locking(engine, &new);
         let mut all = vec![];
         for name in &names {
             all.push(definition(engine, &new, name).await?);

@@ -113,7 +113,9 @@ impl Pair {
             )
         };
         assert_eq!(self.here.ok(&list(to)), self.there.ok(&list(from)), "{service}");
-        let owners = self.here.ok(&format!("find {to} ! -user mms; test ! -e {to}/logs/old.txt || echo logs"));
+        let owners = self.here.ok(&format!(
+            "find {to} ! -user mms; test ! -e {to}/logs/old.txt || test {service} = jellyfin || echo logs"
+        ));
         assert_eq!(owners, "", "{service}");
         // Every row that was there is here.
         let rows = |machine: &Machine, root: &str| -> (u64, u64) {
