@@ -198,3 +198,7 @@ pub fn shown_time(time: Duration) -> String {
         seconds => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

@@ -95,6 +95,7 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     let targets = Targets::of(request.service).map_err(unchanged)?;
     let found = find(site, request).await.map_err(unchanged)?;
     let seen = look(site, request.service, &targets).await.map_err(unchanged)?;
+    no_migration(site, request.service).await.map_err(unchanged)?;
     say_plan(site, request, &targets, &seen, &found, talk);
     if request.dry_run {
         return Ok(Outcome::Planned);
@@ -146,6 +147,22 @@ async fn look(site: &Site<'_>, service: &Service, targets: &Targets) -> Result<S
     let script = scripts::look(Verb::Restore, &service.name, &containers, &targets.places());
     let answer = site.must("look at the service", script).await?;
     Ok(Seen::parse(&answer.stdout_text()))
+}
+
+/// A migration that was cut off in the middle of its swap has to be brought to its end first.
+async fn no_migration(site: &Site<'_>, service: &Service) -> Result<()> {
+    let script = scripts::look(Verb::Migrate, &service.name, &[], &[]);
+    let answer = site.must("look for migrations", script).await?;
+    let seen = Seen::parse(&answer.stdout_text());
+    let cut_off = |found: &&journal::Found| !matches!(found.recovery(true), Recovery::Nothing | Recovery::Forget);
+    match seen.earlier.iter().find(cut_off) {
+        None => Ok(()),
+        Some(found) => Err(Error::new(
+            ErrorKind::Failed,
+            format!("{}: a migration of `{}` from {} was cut off", site.name, service.name, found.journal.backup),
+        )
+        .hint(format!("`{}` completes it, with `--rollback` it is taken back", found.journal.again()))),
+    }
 }
 
 fn say_plan(site: &Site<'_>, request: &Request<'_>, targets: &Targets, seen: &Seen, found: &Found, talk: &dyn Talk) {

@@ -286,9 +286,20 @@ impl Migrate {
                             .hint(format!("`--source {name}=/directory` says where it is")),
                     );
                 }
-                Ok(Planned::Already { kept, confirmed }) => {
+                Ok(Planned::Already { kept, confirmed, running }) => {
                     let text = format!("`{name}` has been migrated from {}; there is nothing to do", verb.from);
-                    verb.say("already", Some(&name), &text, serde_json::json!({"kept": kept, "confirmed": confirmed}));
+                    verb.say(
+                        "already",
+                        Some(&name),
+                        &text,
+                        serde_json::json!({"kept": kept, "confirmed": confirmed, "running": running}),
+                    );
+                    if let Some(what) = running.first() {
+                        verb.session.ui.note(&format!(
+                            "  warning: {what} runs on {} as well; what it writes there is not here",
+                            verb.from
+                        ));
+                    }
                     if confirmed {
                         verb.session.ui.note(&format!(
                             "  it is final; `rm -r /var/lib/mms/migrate/{name}` on {} forgets that",

@@ -408,10 +408,11 @@ impl Checked {
 
 /// One line for each name that comes by stdin. The hash is all that goes over the line; `sha256sum` begins the line of a strange
 /// name with a backslash.
-const HASH: &str = "{ xargs -0 sha256sum; echo \"@status $?\"; } | sed -e 's/^\\\\//' -e '/^@status /!s/ .*//'";
+pub(super) const HASH: &str =
+    "{ xargs -0 sha256sum; echo \"@status $?\"; } | sed -e 's/^\\\\//' -e '/^@status /!s/ .*//'";
 
 /// Where links lead to.
-const LINK: &str = "{ xargs -0 sh -c 'for f do readlink -- \"$f\" | sha256sum; done' sh; echo \"@status $?\"; } | sed '/^@status /!s/ .*//'";
+pub(super) const LINK: &str = "{ xargs -0 sh -c 'for f do readlink -- \"$f\" | sha256sum; done' sh; echo \"@status $?\"; } | sed '/^@status /!s/ .*//'";
 
 fn read_hashes(site: &Site<'_>, answer: &str, count: usize) -> Result<Vec<String>> {
     let (status, hashes): (Vec<&str>, Vec<&str>) = answer.lines().partition(|line| line.starts_with('@'));

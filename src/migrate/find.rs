@@ -161,7 +161,13 @@ pub fn candidate(service: &Service, seen: &Seen, given: Option<&Given>, from: &s
                     "there are: {}",
                     list(seen.containers.iter().map(|container| container.name.as_str()))
                 ))),
-                [one] => by_containers(service, seen, &BTreeMap::from([(places_owner(&places), *one)]), from).map(Some),
+                [one] => {
+                    // Which of ours it is says its name; otherwise it is the one with the data.
+                    let role = service.containers.keys().find(|role| normal(role) == normal(name));
+                    let role = role.map_or_else(|| places_owner(&places), String::as_str);
+                    let containers = containers_of(service, seen, from, Some((role, one)))?;
+                    by_containers(service, seen, &containers, from).map(Some)
+                }
                 many => Err(ambiguous(
                     service,
                     from,
@@ -171,7 +177,7 @@ pub fn candidate(service: &Service, seen: &Seen, given: Option<&Given>, from: &s
         }
         None => {}
     }
-    let containers = containers_of(service, seen, from)?;
+    let containers = containers_of(service, seen, from, None)?;
     let wanted = service.units_elsewhere();
     let native: Vec<&Unit> = seen
         .units
@@ -263,10 +269,15 @@ fn is_quadlet(unit: &Unit) -> bool {
     unit.get("UnitFileState") == "generated"
 }
 
-/// The container there for each container here.
-fn containers_of<'a, 's>(service: &'s Service, seen: &'a Seen, from: &str) -> Result<BTreeMap<&'s str, &'a Container>> {
-    let mut found = BTreeMap::new();
-    for role in service.containers.keys() {
+/// The container there for each container here; one of them may be known.
+fn containers_of<'a, 's>(
+    service: &'s Service,
+    seen: &'a Seen,
+    from: &str,
+    known: Option<(&'s str, &'a Container)>,
+) -> Result<BTreeMap<&'s str, &'a Container>> {
+    let mut found: BTreeMap<&'s str, &'a Container> = known.into_iter().collect();
+    for role in service.containers.keys().filter(|role| known.is_none_or(|(known, _)| known != role.as_str())) {
         let mut names = BTreeSet::from([normal(role)]);
         if service.containers.len() == 1 {
             names.insert(normal(&service.name));

@@ -17,8 +17,10 @@ pub enum Planned {
     Already {
         /// Where the data from before is kept.
         kept: Vec<String>,
-        /// Whether it can still be taken back.
+        /// Whether it is final; otherwise it can be taken back.
         confirmed: bool,
+        /// What runs on the old host all the same.
+        running: Vec<String>,
     },
     /// It is to be moved.
     Work(Box<Work>),
@@ -78,7 +80,10 @@ impl Hosts<'_> {
         }
         match last {
             Some(found) if found.phase == Phase::Done => {
-                Ok(Planned::Already { kept: restore::kept(&found.journal), confirmed: false })
+                let runners = found.journal.origin.as_ref().map(|origin| origin.runners.clone()).unwrap_or_default();
+                let running = self.states(&runners).await?.into_iter().filter(|was| was.active);
+                let running = running.map(|was| was.runner.to_string()).collect();
+                Ok(Planned::Already { kept: restore::kept(&found.journal), confirmed: false, running })
             }
             Some(found) if journal::next(&found) != Next::FirstPass => self.resumed(found, earlier).await,
             last => self.fresh(service, last, earlier, note).await,
@@ -155,7 +160,7 @@ impl Hosts<'_> {
         let running = states.iter().filter(|was| was.active).count();
         let final_one = self.seen.migrated.iter().any(|record| record.service == *name);
         if final_one && running == 0 {
-            return Ok(Planned::Already { kept: vec![], confirmed: true });
+            return Ok(Planned::Already { kept: vec![], confirmed: true, running: vec![] });
         }
         let seen = self.here(service, &paths).await?;
         let mut journal =

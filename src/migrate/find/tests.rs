@@ -276,3 +276,33 @@ fn the_question_names_what_the_service_may_be() {
     let script = look::script(&question);
     assert!(script.contains("/home/*/.config/Radarr") && script.contains("movies.service"));
 }
+
+#[test]
+fn a_group_is_stopped_as_a_whole() {
+    let definition = serde_json::json!({
+        "containers": {
+            "web-server": {"image": "docker.io/x/web:1", "requires": ["web-db"]},
+            "web-db": {"image": "docker.io/x/db:1", "volumes": ["/c/web:/config"]},
+        },
+        "backup": {"strategy": "cold", "paths": "/c/web"},
+        "migrate": {"names": {"web-db": "database"}},
+    });
+    let service = crate::service::load::read("web", &crate::value::from_json(&definition), None).unwrap();
+    let there = seen(
+        vec![
+            container("web_server", "x/a", true),
+            container("database", "x/b", true),
+            container("database2", "x/b", true),
+        ],
+        vec![],
+        &[],
+    );
+    let names = |given: Option<&str>| {
+        let given = given.map(|given| Given::parse(given).unwrap());
+        let candidate = candidate(&service, &there, given.as_ref(), "old").unwrap().unwrap();
+        candidate.runners.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names(None), ["container `web_server`", "container `database`"]);
+    assert_eq!(names(Some("container:web_server")), ["container `web_server`", "container `database`"]);
+    assert_eq!(names(Some("container:database2")), ["container `web_server`", "container `database2`"]);
+}
