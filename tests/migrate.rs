@@ -31,6 +31,7 @@ fn seven_services_become_those_of_the_new_host_and_come_back() {
     damaged_is_refused(&pair);
     ambiguous_is_refused(&pair);
     no_room(&pair);
+    fetched_by_itself(&pair);
 
     // The live copy can be repeated, and changes nothing that runs.
     pair.migrate(&["--first-pass", "--yes"]).exits(0);
@@ -68,7 +69,8 @@ fn seven_services_become_those_of_the_new_host_and_come_back() {
             && text.contains("it is `/data/media/sonarr` now"),
         "{text}"
     );
-    pair.project.run(&["status", "--limit", "media"]).exits(0);
+    // The old host has no services of this project, and is not asked for them.
+    pair.project.run(&["status"]).exits(0);
 
     let nothing = pair.migrate(&["--yes"]).exits(0);
     assert_eq!(nothing.stdout.matches("there is nothing to do").count(), SERVICES.len(), "{nothing:?}");
@@ -172,6 +174,28 @@ fn no_room(pair: &Pair) {
     pair.migrate(&["sonarr", "--rollback", "--yes"]).exits(0);
     pair.here.ok("ls -A /home/mms/other | grep . && exit 1; umount /home/mms/other; rmdir /home/mms/other");
     paths("/home/mms/other/sonarr", "{{ mms_config_dir }}/sonarr");
+}
+
+/// The new host may log in to the old one, and fetches by itself.
+fn fetched_by_itself(pair: &Pair) {
+    let refused = pair.migrate(&["radarr", "--first-pass", "--yes", "--via", "direct"]).exits(2);
+    assert!(refused.stderr.contains("media cannot log in to old-lxc by itself"), "{refused:?}");
+    pair.here.as_user_ok("mkdir -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519");
+    let key = pair.here.ok("cat /home/mms/.ssh/id_ed25519.pub");
+    let known = format!("{} {}", pair.there.lab("addr"), pair.there.ok("cat /etc/ssh/ssh_host_ed25519_key.pub"));
+    pair.there.ok(&format!(
+        "cp -p /root/.ssh/authorized_keys /root/keys; echo '{}' >>/root/.ssh/authorized_keys",
+        key.trim()
+    ));
+    pair.here.as_user_ok(&format!("echo '{}' >.ssh/known_hosts", known.trim()));
+    pair.migrate(&["radarr", "--first-pass", "--yes", "--via", "direct"]).exits(0);
+    let list = |root: &str| format!("cd {root} && sha256sum deep/er/blob deep/line* && stat -c %a deep/er/blob");
+    let (here, there) =
+        (pair.here.ok(&list("/home/mms/config/.mms-migrate-*-radarr")), pair.there.ok(&list("/srv/docker/radarr")));
+    assert_eq!(here, there);
+    pair.migrate(&["radarr", "--rollback", "--yes"]).exits(0);
+    pair.there.ok("mv /root/keys /root/.ssh/authorized_keys");
+    pair.here.ok("rm -r /home/mms/.ssh");
 }
 
 /// Data on which the service does not become well: both hosts have what they had.
