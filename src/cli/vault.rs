@@ -94,7 +94,7 @@ impl Vault {
                 let document = document(&session, &path)?;
                 match document.get(&key, &session.keyring)? {
                     Some(plain) => session.ui.secret_data(format!("{}\n", plain.trim_end_matches('\n')).as_bytes()),
-                    None => return Err(no_such_key(&document, &key, &path)),
+                    None => return Err(no_such_key(&document, &key, &session.project.name_of(&path))),
                 }
             }
             Verb::Set { key, file } => set(&session, &key, &vault_file(&session, file))?,
@@ -133,8 +133,8 @@ fn document(session: &Session, path: &Path) -> Result<Document> {
     Document::parse(&session.project.name_of(path), &text)
 }
 
-fn no_such_key(document: &Document, key: &str, path: &Path) -> Error {
-    let error = Error::user(format!("`{}` has no value `{key}`", path.display()));
+fn no_such_key(document: &Document, key: &str, file: &str) -> Error {
+    let error = Error::user(format!("`{file}` has no value `{key}`"));
     error.map(|diagnostic| diagnostic.did_you_mean(key, document.paths()))
 }
 
@@ -177,7 +177,7 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
     let plain = if std::io::stdin().is_terminal() {
         let typed = session.prompter.password(&format!("value of `{key}`"));
-        Zeroizing::new(typed.ok_or_else(|| Error::user("no value was given"))?)
+        Zeroizing::new(typed.ok_or_else(|| Error::user(format!("no value was given for `{key}`")))?)
     } else {
         let mut text = Zeroizing::new(String::new());
         std::io::stdin()
@@ -187,6 +187,12 @@ fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
         let one_line = text.trim_end_matches('\n').lines().count() <= 1;
         if one_line { Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()) } else { text }
     };
+    if plain.is_empty() {
+        // As a rule the program before the pipe has failed.
+        return Err(
+            Error::user(format!("no value was given for `{key}`")).hint("`mms vault edit` can set an empty one")
+        );
+    }
     session.ui.redactor().add(&plain);
     if plain.len() < SHORTEST {
         session.ui.note(&format!("a secret of less than {SHORTEST} bytes cannot be masked in output"));
@@ -317,7 +323,7 @@ fn init(session: &Session, identity_file: Option<PathBuf>) -> Result<()> {
     };
     let vault = vault_file(session, None);
     if !session.settings.recipients.is_empty() {
-        ui.note("mms.toml names recipients already");
+        ui.note("there are recipients already (`recipients` in mms.toml, or `MMS_RECIPIENTS`)");
     } else {
         if manifest.lines().any(|line| line.trim() == "[vault]") {
             return Err(Error::user("mms.toml has a [vault] section without recipients")

@@ -74,6 +74,9 @@ fn init_set_get_view_and_what_git_sees() {
     assert_eq!(project.mms(&["vault", "get", "vault_lines"]).stdout, "two\nlines\n");
     insta::assert_snapshot!("set_no_such_mapping", set(&project, "smtp.password", "x"));
     insta::assert_snapshot!("set_short", set(&project, "vault_pin", "123"));
+    let nothing = set(&project, "vault_empty", "\n");
+    assert_eq!(nothing.code, Some(1), "{nothing}");
+    assert!(nothing.stderr.contains("no value was given for `vault_empty`"), "{nothing}");
     insta::assert_snapshot!("get_misspelt", project.mms(&["vault", "get", "vault_tokne"]));
     insta::assert_snapshot!("view", project.mms(&["vault", "view"]));
     assert!(!project.read(VAULT).contains("s3cret"));
