@@ -183,8 +183,9 @@ fn say_plan(site: &Site<'_>, request: &Request<'_>, targets: &Targets, seen: &Se
     }
 }
 
-/// Takes the lock. A restore whose mms was killed a moment ago still ends its last step.
+/// Takes the lock that deploys take as well, and then that of the service. A restore whose mms was killed a moment ago still ends its last step.
 async fn lock(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Result<()> {
+    site.hold().await?;
     let script = scripts::lock(&request.service.name, request.owner);
     let mut holder = String::new();
     for _ in 0..30 {
@@ -335,6 +336,7 @@ pub async fn undo(site: &Site<'_>, service: &Service, owner: &str) -> Result<Str
         ))
         .hint("what a restore replaced is kept until `mms restore --confirm`, or the next restore"));
     };
+    site.hold().await?;
     site.must("take the lock", scripts::lock(&service.name, owner)).await?;
     let undone = swap::undo(site, service, &last.journal).await;
     let _ = site.ask(scripts::unlock(&service.name)).await;

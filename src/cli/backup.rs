@@ -108,9 +108,7 @@ impl Backup {
             Err(signal) => {
                 ui.progress().finish();
                 engine.close().await;
-                return Err(signal
-                    .error()
-                    .hint("a backup that was begun goes on on its host; `mms backup list` shows it when it is done"));
+                return Err(signal.error().hint(GOES_ON));
             }
         };
         engine.close().await;
@@ -146,7 +144,8 @@ impl Backup {
     async fn on_host(&self, engine: &Engine, host: &Arc<Host>, json: bool, ui: &Ui) -> Result<Vec<(bool, String)>> {
         let site = Site::new(engine, host)?;
         let mut all = vec![];
-        for (name, kinds) in site.services().await? {
+        let services = site.services().await.map_err(|error| error.hint("no backup was begun"))?;
+        for (name, kinds) in services {
             if !self.services.is_empty() && !self.services.contains(&name) {
                 continue;
             }
@@ -176,6 +175,9 @@ impl Backup {
         Ok(all)
     }
 }
+
+/// What holds when nobody follows any longer.
+const GOES_ON: &str = "a backup that was begun goes on on its host; `mms backup list` shows it when it is done";
 
 fn open(global: &Global, ui: &Ui, names: &[String], limit: Option<String>) -> Result<(Engine, Vec<Arc<Host>>)> {
     let session = Session::open(global, ui)?;
@@ -219,6 +221,10 @@ impl<'a> Site<'a> {
             let missing = format!("{}: backups are not set up there", self.host.name());
             return Err(Error::new(ErrorKind::Failed, missing).hint("`mms deploy` sets them up"));
         }
+        if answer.rc > 128 {
+            let killed = format!("{}: the program was killed by signal {}", self.host.name(), answer.rc - 128);
+            return Err(Error::new(ErrorKind::Failed, killed));
+        }
         let stderr = answer.stderr_text();
         let why = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a message");
         Err(Error::new(ErrorKind::Failed, format!("{}: {why}", self.host.name())))
@@ -245,7 +251,11 @@ impl<'a> Site<'a> {
             }
         };
         let (said, ()) = futures::future::join(self.ask(&arguments, Some(sender)), following).await;
-        let ended = said?.lines().rev().find_map(|line| match Line::parse(line) {
+        let said = said.map_err(|error| match error.kind() {
+            ErrorKind::Unreachable => error.hint(GOES_ON),
+            _ => error,
+        })?;
+        let ended = said.lines().rev().find_map(|line| match Line::parse(line) {
             Some(Line::Ended(ended)) => Some(ended),
             _ => None,
         });

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::session::text_of;
-use super::status::{looking, user_of};
+use super::session::{owner, text_of};
+use super::status::{user_of, working};
 use super::{Global, Session, complete, services, signals};
 use crate::backup::name::At;
 use crate::backup::source::{self, Place};
@@ -95,7 +95,7 @@ impl Restore {
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
-        let engine = looking(&session, self.limit.clone())?;
+        let engine = working(&session, self.limit.clone(), "a restore")?;
         let outcome = signals::until_stopped(self.all_services(&session, &engine, global.json)).await;
         ui.progress().clear();
         match outcome {
@@ -130,7 +130,7 @@ impl Restore {
             if self.all && restore::nothing_to_restore(&service) {
                 continue;
             }
-            if self.all && !self.confirm && !self.undo && !self.has_backup(session, engine, host, name).await? {
+            if self.all && !self.confirm && !self.undo && !self.has_backup(session, engine, host, &service).await? {
                 session.ui.note(&format!(
                     "{}: warning: there is no backup of `{name}`; its data is left as it is",
                     host.name()
@@ -160,13 +160,19 @@ impl Restore {
         Ok(exit)
     }
 
-    async fn has_backup(&self, session: &Session, engine: &Engine, host: &Arc<Host>, name: &str) -> Result<bool> {
-        let Which::In(place, _) = which(engine, host, None, self.from_dir.as_deref(), &self.at)? else {
+    async fn has_backup(
+        &self,
+        session: &Session,
+        engine: &Engine,
+        host: &Arc<Host>,
+        service: &Service,
+    ) -> Result<bool> {
+        let Which::In(place, _) = which(engine, host, service, None, self.from_dir.as_deref(), &self.at)? else {
             return Ok(true);
         };
         let talk = Terminal { session };
         let site = reach(engine, host, &talk).await?;
-        Ok(!source::list(name, &place, Some(&site)).await?.is_empty())
+        Ok(!source::list(&service.name, &place, Some(&site)).await?.is_empty())
     }
 
     async fn one(
@@ -179,7 +185,7 @@ impl Restore {
     ) -> Result<()> {
         let ui = &session.ui;
         let talk = Terminal { session };
-        let site = reach(engine, host, &talk).await?;
+        let site = reach(engine, host, &talk).await?.locking(engine, host);
         let owner = owner();
         let say = |outcome: &str, text: &str, more: serde_json::Value| {
             ui.progress().clear();
@@ -213,7 +219,7 @@ impl Restore {
         }
         let request = Request {
             service,
-            which: which(engine, host, self.file.as_deref(), self.from_dir.as_deref(), &self.at)?,
+            which: which(engine, host, service, self.file.as_deref(), self.from_dir.as_deref(), &self.at)?,
             dry_run: self.dry_run,
             yes: self.yes,
             keyring: &session.keyring,
@@ -258,6 +264,7 @@ fn kept_note(ui: &Ui, service: &str, kept: &[String]) {
 pub(super) fn which(
     engine: &Engine,
     host: &Host,
+    service: &Service,
     file: Option<&str>,
     from_dir: Option<&str>,
     at: &At,
@@ -267,13 +274,16 @@ pub(super) fn which(
     }
     let place = match from_dir {
         Some(dir) => Place::parse(dir, host.name())?,
-        None => Place::Target(backup_dir(engine, host)?),
+        None => Place::Target(backup_dir(engine, host, service)?),
     };
     Ok(Which::In(place, at.clone()))
 }
 
-/// `mms_backup_dir` of a host.
-pub(super) fn backup_dir(engine: &Engine, host: &Host) -> Result<String> {
+/// Where the backups of a service are on a host: its own `backup.dir`, or `mms_backup_dir` of the host.
+pub(super) fn backup_dir(engine: &Engine, host: &Host, service: &Service) -> Result<String> {
+    if let Some(own) = service.backup.as_ref().and_then(|backup| backup.dir.clone()) {
+        return Ok(own);
+    }
     let value = engine.variable_of(host, "mms_backup_dir")?;
     Ok(value.map_or_else(|| "/home/mms/backups".to_owned(), |value| text_of(&value)))
 }
@@ -310,14 +320,6 @@ pub(super) async fn reach<'a>(engine: &Engine, host: &Arc<Host>, talk: &'a dyn T
     // Without root the last words of a container that is not well come from the user's own journal.
     let root = engine.reach(host, "root").await.ok().map(|root| root.user);
     Ok(Site::new(host.name(), &user, reached, root, talk))
-}
-
-/// Who does this, for others who want to do the same.
-pub(super) fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    if host.is_empty() { user } else { format!("{user}@{host}") }
 }
 
 /// The terminal as the one who is told and asked.

@@ -428,3 +428,12 @@ impl Hosts for Selected {
 pub fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+/// Who runs mms, and where: `user@workstation`.
+pub(super) fn owner() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = set("USER").or_else(|| set("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    format!("{user}@{}", host.or_else(|| set("HOSTNAME")).unwrap_or_else(|| "a workstation".to_owned()))
+}

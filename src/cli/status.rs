@@ -7,7 +7,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
 use super::{Global, Session, complete, services, signals};
-use crate::engine::{Engine, Host, Parts, Question};
+use crate::engine::{Engine, Host, LockOptions, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
 use crate::playbook::Vars;
@@ -59,6 +59,21 @@ impl Status {
 
 /// An engine for verbs that only look.
 pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine> {
+    engine(session, limit, None)
+}
+
+/// An engine for a verb that changes hosts by itself: it can [`Engine::lock`] them, and says when it waits for another run. `what` is
+/// what others are told, without arguments.
+pub(super) fn working(session: &Session, limit: Option<String>, what: &str) -> Result<Engine> {
+    let lock = LockOptions {
+        owner: super::session::owner(),
+        what: format!("{what} of {}", session.project.root().display()),
+        patience: session.settings.lock_timeout,
+    };
+    engine(session, limit, Some(lock))
+}
+
+fn engine(session: &Session, limit: Option<String>, lock: Option<LockOptions>) -> Result<Engine> {
     let templar = session.templar();
     let extra = Arc::new(Vars::new());
     let loader = session.loader(&templar, &extra);
@@ -74,21 +89,31 @@ pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine
         connector: session.connector(),
         hosts: Arc::new(Selected { inventory, limit }),
         secrets: session.secrets(),
-        sink: Arc::new(Quiet),
+        sink: Arc::new(Quiet { ui: session.ui.clone() }),
         redactor: session.ui.redactor().clone(),
         target: session.target_defaults(),
         prompter: Arc::clone(&session.prompter),
         start_at: None,
         force_handlers: false,
+        // Nothing here notifies handlers.
         journal: false,
-        lock: None,
+        lock,
     }))
 }
 
-struct Quiet;
+/// Shows nothing but that somebody else is waited for, and what must not be missed.
+struct Quiet {
+    ui: Ui,
+}
 
 impl Sink for Quiet {
-    fn emit(&self, _event: Event) {}
+    fn emit(&self, event: Event) {
+        match event {
+            Event::Message { host, text } => self.ui.note(&format!("{host}: {text}")),
+            Event::Warning(warning) => self.ui.diagnostic(&warning),
+            _ => {}
+        }
+    }
 }
 
 /// The user that the containers of a host run as.

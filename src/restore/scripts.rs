@@ -35,6 +35,8 @@ look() {{
   while [ ! -d "$parent" ]; do parent=$(dirname -- "$parent"); done
   type=absent; [ -d "$1" ] && type=directory; [ -f "$1" ] && type=file; [ -L "$1" ] && type=link
   mount=no; [ "$type" = directory ] && [ "$(stat -c %d -- "$1")" != "$(stat -c %d -- "$parent")" ] && mount=yes
+  # Of the same file system, by `mount --bind`.
+  mountpoint -q -- "$1" 2>/dev/null && mount=yes
   writable=no; [ -w "$parent" ] && writable=yes
   printf '@path %s %s %s %s\n' "$type" "$mount" "$writable" "$(df -Pk -- "$parent" | awk 'NR == 2 {{ print $4, $6 }}')"
   printf '@real %s\n' "$1"
@@ -87,7 +89,7 @@ held() {{
 me="$$ $(born $$) $boot"
 for try in 1 2 3 4 5; do
   printf '%s
-' "$me" {owner} "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(($(date +%s) + 86400))" >"$lock.$$"
+' "$me" {owner} "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(($(date +%s) + 86400))" >"$lock.$$" || {{ rm -f "$lock.$$"; exit 1; }}
   taken=no; ln "$lock.$$" "$lock" 2>/dev/null && taken=yes
   rm -f "$lock.$$"
   [ "$(head -n 1 "$lock" 2>/dev/null)" = "$me" ] && taken=yes

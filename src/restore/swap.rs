@@ -20,7 +20,17 @@ pub(super) async fn swap(
 ) -> Result<Duration> {
     talk.progress(&site.name, &format!("swapping the data of {}", service.name));
     let began = Instant::now();
-    let swapped = site.must("swap the data", scripts::swap(journal)).await;
+    let mut swapped = site.must("swap the data", scripts::swap(journal)).await;
+    for _ in 0..TRIES {
+        if !swapped.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        if let Ok(()) = back(site, service).await {
+            talk.note(&format!("{}: the connection was lost in the middle of the swap; connected again", site.name));
+            swapped = site.must("swap the data", scripts::swap(journal)).await;
+        }
+    }
     if let Err(error) = swapped {
         // A connection that was lost says nothing of how far the script came; the journal does.
         return Err(match error.kind() {
@@ -42,6 +52,16 @@ pub(super) async fn swap(
     }
     site.must("note that it is done", scripts::done(journal, earlier)).await?;
     Ok(downtime)
+}
+
+/// A connection that was lost in the middle of the swap, when the service may be stopped, is made again: so often, with such a pause.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects again and takes the lock again. What was begun over the old connection goes on to its end, and holds the lock until then.
+async fn back(site: &Site<'_>, service: &Service) -> Result<()> {
+    site.connect_again().await?;
+    site.must("take the lock", scripts::lock(&service.name, "a restore whose connection was lost")).await.map(drop)
 }
 
 async fn gate(site: &Site<'_>, service: &Service) -> Result<Vec<(String, String)>> {
