@@ -163,6 +163,9 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// Writes a file whole or not at all, readable as before (a new one by its owner only).
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write", path, &error);
+    // A link stays one: what it leads to is written.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
@@ -214,7 +217,10 @@ fn encrypt(session: &Session, path: &Path, whole: bool) -> Result<()> {
     let is_yaml = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
     let sealed = match text {
         Some(text) if is_yaml => {
-            Document::parse(&session.project.name_of(path), text)?.encrypted(None, &recipients)?.into_bytes()
+            let name = session.project.name_of(path);
+            let sealed = Document::parse(&name, text).and_then(|document| document.encrypted(None, &recipients));
+            // What is still in clear is not shown.
+            sealed.map_err(|error| without_text(error, text, &name, session.ui.redactor()))?.into_bytes()
         }
         _ => recipients.encrypt_file(&content)?,
     };
@@ -325,7 +331,8 @@ fn init(session: &Session, identity_file: Option<PathBuf>) -> Result<()> {
     if !session.settings.recipients.is_empty() {
         ui.note("there are recipients already (`recipients` in mms.toml, or `MMS_RECIPIENTS`)");
     } else {
-        if manifest.lines().any(|line| line.trim() == "[vault]") {
+        let table = manifest.parse::<toml::Table>().unwrap_or_default();
+        if table.contains_key("vault") {
             return Err(Error::user("mms.toml has a [vault] section without recipients")
                 .hint("add `recipients = [\"age1…\"]` to it"));
         }

@@ -257,3 +257,42 @@ fn edits_that_go_wrong() {
     project.write("mms.toml", "");
     insta::assert_snapshot!("no_recipients", plain(set(&project, "a", "b")));
 }
+
+#[test]
+fn what_would_stay_in_clear_is_refused_and_not_shown() {
+    let project = project();
+    for text in
+        ["a: first canary\na: second canary\n", "a: !age canary\n", "a: canary\n  b: [\n", "a: &x canary\nb: *x\n"]
+    {
+        project.write("secrets.yml", text);
+        let seen = project.mms(&["vault", "encrypt", "secrets.yml"]);
+        assert_eq!(project.read("secrets.yml"), text, "{seen}");
+        assert!(seen.code != Some(0) && !seen.to_string().contains("canary"), "{seen}");
+    }
+}
+
+#[test]
+fn a_value_fills_the_key_that_waits_for_it() {
+    let project = project();
+    project.write(VAULT, "# tokens\nvault_token:   # from the tailnet\nsmtp:\n  password: x\n");
+    assert_eq!(set(&project, "vault_token", "s3cret\n").code, Some(0));
+    let text = project.read(VAULT);
+    assert!(
+        text.starts_with("# tokens\nvault_token: !age ") && text.contains("   # from the tailnet\nsmtp:\n"),
+        "{text}"
+    );
+    assert_eq!(project.mms(&["vault", "get", "vault_token"]).stdout, "s3cret\n");
+    let seen = set(&project, "smtp", "x");
+    assert!(seen.code == Some(1) && seen.stderr.contains("`smtp` is not one value"), "{seen}");
+    assert_eq!(project.read(VAULT), text);
+}
+
+#[test]
+fn a_vault_behind_a_link_stays_behind_it() {
+    let project = project();
+    std::fs::rename(project.path(VAULT), project.path("elsewhere.yml")).unwrap();
+    std::os::unix::fs::symlink(project.path("elsewhere.yml"), project.path(VAULT)).unwrap();
+    assert_eq!(set(&project, "vault_token", "s3cret").code, Some(0));
+    assert!(project.path(VAULT).is_symlink());
+    assert!(project.read("elsewhere.yml").contains("vault_token: !age "));
+}
