@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::playbook::Checker;
 use crate::report::terminal::counted;
+use crate::service::load;
 use crate::ui::Ui;
 
 /// Find everything wrong or unsupported in playbooks, roles, inventory and services, without connecting
@@ -48,7 +49,13 @@ impl Check {
         let services = session.project.yaml_files(&session.project.services())?;
         for path in &services {
             match session.project.yaml(path) {
-                Ok(node) => checker.node(&node),
+                Ok(node) => {
+                    checker.node(&node);
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    if let Err(error) = load::check(&name, &node) {
+                        found.extend_from_slice(error.diagnostics());
+                    }
+                }
                 Err(error) => found.extend_from_slice(error.diagnostics()),
             }
         }
