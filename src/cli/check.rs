@@ -72,6 +72,14 @@ impl Check {
             }
             Err(error) => found.extend_from_slice(error.diagnostics()),
         }
+        if found.is_empty() && paths.is_empty() && services.is_empty() {
+            let root = session.project.root().display();
+            return Err(Error::user(format!(
+                "there is nothing to check: `{root}` has no `playbooks/` and no `services/`"
+            ))
+            .hint("is it the project you mean? (`--project DIR`)")
+            .hint("playbooks that are elsewhere are named: `mms check site.yml`"));
+        }
         let warnings = session.project.take_warnings();
         let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
         found.extend(warnings);
