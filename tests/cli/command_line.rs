@@ -52,6 +52,18 @@ fn bad_arguments_are_refused() {
     }
 }
 
+/// As in Ansible, also for the check before the run.
+#[test]
+fn files_of_variables_may_lie_in_vars_beside_the_playbook() {
+    let project = project();
+    project.write("playbooks/vars/words.yml", "word: found in vars\n");
+    let play = "- hosts: here\n  gather_facts: false\n  vars_files: [words.yml]\n  tasks:\n    - debug:\n        msg: \"{{ word }}\"\n";
+    project.write("playbooks/said.yml", play);
+    let seen = project.mms(&["run", "playbooks/said.yml"]);
+    assert_eq!(seen.code, Some(0), "{seen}");
+    assert!(seen.stdout.contains("found in vars"), "{seen}");
+}
+
 /// Nothing is wrong enough to stop, but the user is told.
 #[test]
 fn what_matches_nothing_is_told() {
