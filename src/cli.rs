@@ -7,6 +7,7 @@ mod deploy;
 mod extra_vars;
 mod global;
 mod logs;
+mod migrate;
 mod playbook_run;
 mod restore;
 mod run;
@@ -56,6 +57,7 @@ enum Command {
     Status(status::Status),
     Logs(logs::Logs),
     Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Vault(vault::Vault),
 }
 
@@ -127,6 +129,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Status(args) => args.run(&global, ui).await,
         Command::Logs(args) => args.run(&global, ui).await,
         Command::Restore(args) => args.run(&global, ui).await,
+        Command::Migrate(args) => args.run(&global, ui).await,
         Command::Vault(args) => args.run(&global, ui),
     }
 }

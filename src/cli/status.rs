@@ -33,7 +33,7 @@ impl Status {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let hosts = engine.select("all")?;
+        let hosts = with_services(&engine)?;
         let asking = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host)));
         let asked = signals::until_stopped(asking).await;
         engine.close().await;
@@ -119,6 +119,19 @@ impl Sink for Quiet {
             _ => {}
         }
     }
+}
+
+/// The hosts that have services (`mms_services`); all of them when nobody says which. Others of the inventory, such as one that is
+/// migrated from, have no user of containers.
+pub(super) fn with_services(engine: &Engine) -> Result<Vec<Arc<Host>>> {
+    let all = engine.select("all")?;
+    let mut some = vec![];
+    for host in &all {
+        if engine.variable_of(host, "mms_services")?.is_some() {
+            some.push(Arc::clone(host));
+        }
+    }
+    Ok(if some.is_empty() { all } else { some })
 }
 
 /// The user that the containers of a host run as.
