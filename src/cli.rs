@@ -24,6 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Exit, Result};
 use crate::secret::Redactor;
+use crate::settings::Color;
 use crate::ui::Ui;
 
 pub use global::Global;
@@ -67,7 +68,12 @@ const STACK: usize = 256 << 20;
 /// Runs what was typed and says how it ended.
 pub fn main() -> ExitCode {
     match std::thread::Builder::new().name("main".to_owned()).stack_size(STACK).spawn(start) {
-        Ok(thread) => thread.join().unwrap_or(ExitCode::from(Exit::Internal as u8)),
+        Ok(thread) => thread.join().unwrap_or_else(|_| {
+            // What it was has been written already.
+            let ui = Ui::new(Color::Never, 0, false, Redactor::default());
+            ui.error(&Error::internal("mms came to an end that nobody meant it to have"));
+            ExitCode::from(Exit::Internal as u8)
+        }),
         // Where so much cannot be reserved, the usual stack does for all but the strangest playbooks.
         Err(_) => start(),
     }

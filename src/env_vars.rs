@@ -1,4 +1,4 @@
-//! Every environment variable that mms reads. The documentation is generated from [`ALL`].
+//! Every environment variable that is a setting of mms. The documentation is generated from [`ALL`].
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,10 @@ fn services_that_write_are_backed_up_consistently() {
     }
     let site = Site::new("bw", &["radarr", "immich"]);
     let listener = Listener::new();
-    let entry = |kind: &str| format!("  - {{type: {kind}, url: \"{}\"}}\n", listener.url(&format!("{SECRET}/{kind}")));
+    let entry = |kind: &str| {
+        let on = if kind == "ntfy" { ", on: [success, failure]" } else { "" };
+        format!("  - {{type: {kind}, url: \"{}\"{on}}}\n", listener.url(&format!("{SECRET}/{kind}")))
+    };
     site.project.write(
         "inventory/group_vars/mms/zz-notify.yml",
         &format!(
@@ -121,7 +124,8 @@ fn told_of_one_service(site: &Site, listener: &Listener) {
     site.project.write("services/radarr.yml", &format!("{}\n{notify}", text.trim_end()));
     // The whole cluster, as nobody names its databases any longer.
     site.project.edit("services/immich.yml", "  databases: immich\n", "");
-    site.deploy().exits(0);
+    let deployed = site.mms(&["deploy-service", "radarr", "immich"]).exits(0);
+    assert!(deployed.text().contains("radarr: changed") && deployed.text().contains("immich: changed"), "{deployed:?}");
     listener.take();
     site.mms(&["backup", "radarr"]).exits(0);
     site.machine.ok("mv /home/mms/config/radarr /home/mms/config/away");
@@ -206,6 +210,27 @@ fn mirrors(site: &Site) {
     let links = site.machine.ok("cd /home/mms/mirrors/immich && stat -c '%h %n' */0/*.jpg");
     let links: Vec<_> = links.lines().map(|line| line.split_once(' ').unwrap()).collect();
     assert_eq!(links.iter().map(|(count, _)| *count).collect::<Vec<_>>(), ["2", "2", "1"], "{links:?}");
+
+    // Lost, spoilt with the same size and time, and new since then.
+    let photos = "cd /data/photos";
+    site.machine.as_user_ok(&format!(
+        "{photos} && mv one.jpg /tmp/ && touch -r two.jpg /tmp/then && echo spoiled >two.jpg && touch -r /tmp/then two.jpg && echo new >three.jpg"
+    ));
+    let plan = site.mms(&["restore", "immich", "--mirror", "--dry-run"]).exits(0);
+    assert!(plan.text().contains("/data/photos: 1 file missing or different"), "{plan:?}");
+    let asked = site.mms(&["restore", "immich", "--mirror"]).exits(1);
+    assert!(asked.stderr.contains("--yes") && asked.stderr.contains("nothing has changed"), "{asked:?}");
+    site.machine.ok("test ! -e /data/photos/one.jpg");
+    let back = site.mms(&["restore", "immich", "--mirror", "--yes"]).exits(0);
+    assert!(back.stdout.contains("what they replaced is kept: /data/photos.mms-replaced-"), "{back:?}");
+    let now =
+        site.machine.ok(&format!("{photos} && cat one.jpg two.jpg three.jpg && cat ../photos.mms-replaced-*/two.jpg"));
+    assert_eq!(now, "photo\nanother\nnew\nspoiled\n");
+    assert!(site.is_active("immich-server"));
+    site.mms(&["restore", "immich", "--mirror", "--yes", "--at", "latest~1"]).exits(0);
+    let none = site.mms(&["restore", "radarr", "--mirror", "--yes"]).exits(1);
+    assert!(none.stderr.contains("there is no mirror of `radarr`"), "{none:?}");
+    site.machine.ok("rm -r /data/photos.mms-replaced-*");
 }
 
 /// `--to` brings the new one here, byte for byte.

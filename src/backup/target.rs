@@ -61,6 +61,7 @@ pub fn units(daily: &str, weekly: &str) -> Vec<(String, String)> {
     [
         ("mms-backup@.service", work("Backup", "run")),
         ("mms-backup-mirror@.service", work("Mirror", "mirror")),
+        ("mms-backup-return@.service", work("Return of what a mirror has", "return")),
         ("mms-backup.service", all("Backups", "daily")),
         ("mms-backup.timer", timer("Backups", daily)),
         ("mms-backup-weekly.service", all("Mirrors", "weekly")),

@@ -1,5 +1,6 @@
 //! `mms backup`: backups now, what there is, and what is kept.
 
+pub(super) mod mirror;
 mod pull;
 mod show;
 mod verify;
@@ -242,6 +243,14 @@ impl<'a> Site<'a> {
         let mut arguments = vec!["start", service];
         arguments.extend(mirror.then_some("mirror"));
         arguments.extend(accept_shrink.then_some("--accept-shrink"));
+        self.follow(service, &arguments, ui).await.map_err(|error| match error.kind() {
+            ErrorKind::Unreachable => error.hint(GOES_ON),
+            _ => error,
+        })
+    }
+
+    /// Follows what was started to its end.
+    async fn follow(&self, service: &str, arguments: &[&str], ui: &Ui) -> Result<Ended> {
         let (sender, mut lines) = mpsc::unbounded_channel::<String>();
         let following = async {
             while let Some(line) = lines.recv().await {
@@ -250,21 +259,14 @@ impl<'a> Site<'a> {
                 }
             }
         };
-        let (said, ()) = futures::future::join(self.ask(&arguments, Some(sender)), following).await;
-        let said = said.map_err(|error| match error.kind() {
-            ErrorKind::Unreachable => error.hint(GOES_ON),
-            _ => error,
-        })?;
-        let ended = said.lines().rev().find_map(|line| match Line::parse(line) {
+        let (said, ()) = futures::future::join(self.ask(arguments, Some(sender)), following).await;
+        let ended = said?.lines().rev().find_map(|line| match Line::parse(line) {
             Some(Line::Ended(ended)) => Some(ended),
             _ => None,
         });
         ended.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Failed,
-                format!("{}: {service}: the backup did not say how it ended", self.host.name()),
-            )
-            .hint(format!("`journalctl --user -u mms-backup@{service}` as the containers' user shows its log"))
+            Error::new(ErrorKind::Failed, format!("{}: {service}: it did not say how it ended", self.host.name()))
+                .hint(format!("`journalctl --user -u mms-backup@{service}` as the containers' user shows its log"))
         })
     }
 

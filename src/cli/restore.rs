@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
+use super::backup::mirror;
 use super::session::{owner, text_of};
 use super::status::{user_of, working};
 use super::{Global, Session, complete, services, signals};
@@ -23,7 +24,7 @@ use crate::ui::Ui;
 /// on the restored data, the old data is put back. What was replaced is kept until `--confirm` or the next restore.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mms restore radarr\n  mms restore radarr --at latest~2\n  mms restore radarr --at 2026-10-01 --dry-run\n  mms restore radarr --file ~/radarr-2026-10-01.tar.zst.age\n  mms restore radarr --file media:/mnt/usb/radarr-2026-10-01.tar.zst.age\n  mms restore --all --from-dir /mnt/usb/backups --yes\n  mms restore radarr --confirm"
+    after_help = "Examples:\n  mms restore radarr\n  mms restore radarr --at latest~2\n  mms restore radarr --at 2026-10-01 --dry-run\n  mms restore radarr --file ~/radarr-2026-10-01.tar.zst.age\n  mms restore radarr --file media:/mnt/usb/radarr-2026-10-01.tar.zst.age\n  mms restore --all --from-dir /mnt/usb/backups --yes\n  mms restore immich --mirror\n  mms restore radarr --confirm"
 )]
 pub struct Restore {
     /// The services
@@ -41,6 +42,9 @@ pub struct Restore {
     /// Look for backups in this directory, on this machine or (`HOST:/path`) on the target
     #[arg(long, value_name = "DIR")]
     from_dir: Option<String>,
+    /// Bring back what the newest mirror of large files (or that of `--at`) has, on the target; what it does not have stays
+    #[arg(long, conflicts_with_all = ["all", "file", "from_dir", "confirm", "undo"])]
+    mirror: bool,
     /// Show what would be done
     #[arg(long)]
     dry_run: bool,
@@ -67,6 +71,7 @@ impl Restore {
             at: At::default(),
             file: None,
             from_dir,
+            mirror: false,
             dry_run: false,
             yes: true,
             confirm: false,
@@ -184,6 +189,11 @@ impl Restore {
         json: bool,
     ) -> Result<()> {
         let ui = &session.ui;
+        if self.mirror {
+            let (dry_run, yes) = (self.dry_run, self.yes);
+            let wanted = mirror::Wanted { service: &service.name, at: &self.at, dry_run, yes, json };
+            return mirror::bring_back(session, engine, host, &wanted).await;
+        }
         let talk = Terminal { session };
         let site = reach(engine, host, &talk).await?.locking(engine, host);
         let owner = owner();

@@ -7,6 +7,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
 use super::{Global, Session, complete, services, signals};
+use crate::diagnostic::Diagnostic;
 use crate::engine::{Engine, Host, LockOptions, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
@@ -79,6 +80,10 @@ fn engine(session: &Session, limit: Option<String>, lock: Option<LockOptions>) -
     let loader = session.loader(&templar, &extra);
     let inventory = session.inventory()?;
     session.check_limit(&inventory, limit.as_deref())?;
+    if inventory.hosts().next().is_none() {
+        let hint = "put hosts into `inventory/hosts.yml`, or name another inventory with `-i`";
+        session.project.warn([Diagnostic::warning("the inventory has no hosts").hint(hint)]);
+    }
     let options = RunOptions { forks: session.settings.forks, limit: limit.clone(), ..RunOptions::default() };
     let world = session.world(&inventory, &session.project.playbooks(), extra, options)?;
     session.show_warnings();

@@ -108,7 +108,7 @@ impl Targets {
         };
         if backup.strategy == Strategy::Rsync {
             return Err(wrong("it is mirrored, not archived".to_owned())
-                .hint("a mirror is a plain directory: copy from it what is needed, e.g. with `rsync -a`"));
+                .hint(format!("`mms restore {} --mirror` brings back what a mirror has", service.name)));
         }
         let paths: Vec<String> = backup.paths.0.iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
         if let Some(path) = paths.iter().find(|path| !path.starts_with('/') || path.len() < 2 || path.contains("/../"))
