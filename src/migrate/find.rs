@@ -137,7 +137,7 @@ pub fn candidate(service: &Service, seen: &Seen, given: Option<&Given>, from: &s
             });
             return Ok(Some(Candidate {
                 how: "the directory that was named".to_owned(),
-                runners: runners.map(|container| runner(container)).collect::<Result<_>>()?,
+                runners: runners.map(runner).collect::<Result<_>>()?,
                 by_processes: true,
                 places: tiers.collect(),
                 superuser: None,

@@ -228,7 +228,7 @@ fn processes_name_what_runs() {
         [unit(None), unit(Some("joe"))]
     );
     let own = Runner::Container { engine: "docker".into(), user: None, name: "radarr".into() };
-    assert_eq!(runners(&["/docker/id-radarr"], &[]).unwrap(), [own.clone()]);
+    assert_eq!(runners(&["/docker/id-radarr"], &[]).unwrap(), std::slice::from_ref(&own));
     assert_eq!(
         runners(&["/machine.slice/libpod-id-radarr.scope", "/system.slice/x.service"], &[own, unit(None)]).unwrap(),
         []
