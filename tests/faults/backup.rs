@@ -106,14 +106,14 @@ pub const FAULTS: &[Fault] = &[
     killed(
         "the tar that hashes is killed",
         |bench| bench.kill("[t]ar --extract", STREAMING),
-        "cannot read everything or cannot be read back",
+        "cannot read everything or cannot be read back or the step",
     ),
     killed("zstd is killed", |bench| bench.kill("[z]std -q", STREAMING), "zstd failed"),
     killed("age is killed", |bench| bench.kill("[a]ge --encrypt", STREAMING), "age failed"),
     killed(
-        "what writes the file is killed",
-        |bench| bench.kill("[t]ee --output-error", STREAMING),
-        "cannot write the backup",
+        "what copies the stream is killed",
+        |bench| bench.kill("[p]erl -e use strict", STREAMING),
+        "cannot read everything or cannot be read back or the step",
     ),
     killed("the hash of the file is killed", |bench| bench.kill("[s]ha256sum", STREAMING), "cannot"),
     killed("sqlite3 is killed", kill_sqlite, "the database"),
