@@ -184,7 +184,7 @@ fn open(global: &Global, ui: &Ui, names: &[String], limit: Option<String>) -> Re
     let session = Session::open(global, ui)?;
     services::variables(&session, names)?;
     let engine = looking(&session, limit)?;
-    let hosts = engine.select("all")?;
+    let hosts = super::status::with_services(&engine)?;
     Ok((engine, hosts))
 }
 

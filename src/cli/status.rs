@@ -7,6 +7,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
 use super::{Global, Session, complete, services, signals};
+use crate::diagnostic::Diagnostic;
 use crate::engine::{Engine, Host, LockOptions, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
@@ -32,7 +33,7 @@ impl Status {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let hosts = engine.select("all")?;
+        let hosts = with_services(&engine)?;
         let asking = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host)));
         let asked = signals::until_stopped(asking).await;
         engine.close().await;
@@ -79,6 +80,10 @@ fn engine(session: &Session, limit: Option<String>, lock: Option<LockOptions>) -
     let loader = session.loader(&templar, &extra);
     let inventory = session.inventory()?;
     session.check_limit(&inventory, limit.as_deref())?;
+    if inventory.hosts().next().is_none() {
+        let hint = "put hosts into `inventory/hosts.yml`, or name another inventory with `-i`";
+        session.project.warn([Diagnostic::warning("the inventory has no hosts").hint(hint)]);
+    }
     let options = RunOptions { forks: session.settings.forks, limit: limit.clone(), ..RunOptions::default() };
     let world = session.world(&inventory, &session.project.playbooks(), extra, options)?;
     session.show_warnings();
@@ -114,6 +119,19 @@ impl Sink for Quiet {
             _ => {}
         }
     }
+}
+
+/// The hosts that have services (`mms_services`); all of them when nobody says which. Others of the inventory, such as one that is
+/// migrated from, have no user of containers.
+pub(super) fn with_services(engine: &Engine) -> Result<Vec<Arc<Host>>> {
+    let all = engine.select("all")?;
+    let mut some = vec![];
+    for host in &all {
+        if engine.variable_of(host, "mms_services")?.is_some() {
+            some.push(Arc::clone(host));
+        }
+    }
+    Ok(if some.is_empty() { all } else { some })
 }
 
 /// The user that the containers of a host run as.

@@ -85,7 +85,7 @@ impl Vault {
             Verb::Edit { file } => edit(&session, &vault_file(&session, file))?,
             Verb::View { file } => {
                 let path = vault_file(&session, file);
-                let content = read(&path)?;
+                let content = read_vault(&path)?;
                 let clear = clear(&session, &path, &content)?;
                 session.ui.secret_data(&clear);
             }
@@ -125,7 +125,7 @@ fn recipients(session: &Session) -> Result<Recipients> {
 }
 
 fn document(session: &Session, path: &Path) -> Result<Document> {
-    let content = read(path)?;
+    let content = read_vault(path)?;
     let text = if is_encrypted_file(&content) { session.keyring.open(&content)? } else { Zeroizing::new(content) };
     let text = Zeroizing::new(
         String::from_utf8(text.to_vec()).map_err(|_| Error::user(format!("`{}` is not text", path.display())))?,
@@ -150,14 +150,12 @@ fn clear(session: &Session, path: &Path, content: &[u8]) -> Result<Zeroizing<Vec
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        let wrapped = Error::io("read", path, &error);
-        if error.kind() == std::io::ErrorKind::NotFound {
-            wrapped.hint("`mms vault init` makes a vault")
-        } else {
-            wrapped
-        }
-    })
+    std::fs::read(path).map_err(|error| Error::io("read", path, &error))
+}
+
+fn read_vault(path: &Path) -> Result<Vec<u8>> {
+    let read = read(path);
+    if path.exists() { read } else { read.map_err(|error| error.hint("`mms vault init` makes a vault")) }
 }
 
 /// Writes a file whole or not at all, readable as before (a new one by its owner only).

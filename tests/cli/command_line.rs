@@ -87,6 +87,11 @@ fn without_a_project_and_without_an_inventory() {
     insta::assert_snapshot!("no_project", project.mms(&["plan"]));
     project.write("x.yml", "- hosts: web\n  tasks: []\n");
     insta::assert_snapshot!("no_inventory", project.mms(&["run", "x.yml"]));
+    let checked = project.mms(&["check"]);
+    assert_eq!(checked.code, Some(1), "{checked}");
+    assert!(checked.stderr.contains("there is nothing to check"), "{checked}");
+    let status = project.mms(&["status"]);
+    assert!(status.stderr.contains("the inventory has no hosts"), "{status}");
 }
 
 #[test]
