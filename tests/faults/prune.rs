@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::backup::listing;
 use super::bench::{Bench, By, Fault, Then, told};
-use super::project::Ran;
 
 const fn fault(what: &'static str, by: By, exit: &'static [i32], told: &'static str, then: Then) -> Fault {
     Fault { operation: "prune", what, by, exit, told, then }
