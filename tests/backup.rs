@@ -120,8 +120,7 @@ fn told_of_one_service(site: &Site, listener: &Listener) {
         format!("    - {{type: {kind}, url: \"{}\"{on}}}\n", listener.url(&format!("{SECRET}/one/{kind}")))
     };
     let notify = format!("  notify:\n{}{}", entry("healthchecks", ""), entry("ntfy", ", on: [failure]"));
-    let text = site.project.read("services/radarr.yml");
-    site.project.write("services/radarr.yml", &format!("{}\n{notify}", text.trim_end()));
+    site.project.edit("services/radarr.yml", "  databases: radarr.db\n", &format!("  databases: radarr.db\n{notify}"));
     // The whole cluster, as nobody names its databases any longer.
     site.project.edit("services/immich.yml", "  databases: immich\n", "");
     let deployed = site.mms(&["deploy-service", "radarr", "immich"]).exits(0);

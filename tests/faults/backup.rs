@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use super::bench::{Alongside, Bench, By, Fault, Then, told, user_script};
+use super::bench::{Bench, By, Fault, Then, told, user_script};
 use super::project::Ran;
 
 const fn fault(what: &'static str, by: By, exit: &'static [i32], told: &'static str, then: Then) -> Fault {
@@ -106,14 +106,14 @@ pub const FAULTS: &[Fault] = &[
     killed(
         "the tar that hashes is killed",
         |bench| bench.kill("[t]ar --extract", STREAMING),
-        "cannot read everything or cannot be read back",
+        "cannot read everything or cannot be read back or the step",
     ),
     killed("zstd is killed", |bench| bench.kill("[z]std -q", STREAMING), "zstd failed"),
     killed("age is killed", |bench| bench.kill("[a]ge --encrypt", STREAMING), "age failed"),
     killed(
-        "what writes the file is killed",
-        |bench| bench.kill("[t]ee --output-error", STREAMING),
-        "cannot write the backup",
+        "what copies the stream is killed",
+        |bench| bench.kill("[p]erl -e use strict", STREAMING),
+        "cannot read everything or cannot be read back or the step",
     ),
     killed("the hash of the file is killed", |bench| bench.kill("[s]ha256sum", STREAMING), "cannot"),
     killed("sqlite3 is killed", kill_sqlite, "the database"),
@@ -237,6 +237,17 @@ impl Bench {
         ran
     }
 
+    /// Does something again and again as long as a backup takes.
+    fn while_backed_up(&self, script: &str) -> Ran {
+        let doing = self.alongside(&format!(
+            "rm -f /run/enough; n=0; until [ -e /run/enough ] || [ $n -ge 50000 ]; do n=$((n + 1)); {script}; done"
+        ));
+        let ran = self.site.mms(&["backup", "radarr", "--accept-shrink"]);
+        self.root("touch /run/enough");
+        doing.ended();
+        ran
+    }
+
     /// Does something to the large file while it is read.
     fn disturb(&self, script: &str) -> Ran {
         self.root(LARGE);
@@ -293,22 +304,14 @@ fn two_at_once(bench: &Bench) -> Ran {
 }
 
 fn come_and_go(bench: &Bench) -> Ran {
-    let coming: Alongside = bench.alongside(
-        "n=0; while [ $n -lt 3000 ]; do n=$((n + 1)); for i in 1 2 3 4 5 6 7 8 9; do echo $i >$c/come-$i; done; rm -f $c/come-*; done",
-    );
-    let ran = bench.site.mms(&["backup", "radarr", "--accept-shrink"]);
-    coming.ended();
-    ran
+    bench.while_backed_up("for i in 1 2 3 4 5 6 7 8 9; do echo $i >$c/come-$i; done; rm -f $c/come-*")
 }
 
 fn replaced_database(bench: &Bench) -> Ran {
     bench.root(
         "sqlite3 $c/other.db 'CREATE TABLE a(b); INSERT INTO a VALUES (randomblob(9000000))'; chown mms: $c/other.db",
     );
-    let replacing = bench
-        .alongside("n=0; while [ $n -lt 400 ]; do n=$((n + 1)); cp -p $c/other.db $c/new.db; mv $c/new.db $c/other.db; sleep 0.01; done");
-    let ran = bench.site.mms(&["backup", "radarr", "--accept-shrink"]);
-    replacing.ended();
+    let ran = bench.while_backed_up("cp -p $c/other.db $c/new.db; mv $c/new.db $c/other.db; sleep 0.01");
     bench.root("rm -f $c/other.db $c/new.db");
     ran
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::backup::listing;
 use super::bench::{Bench, By, Fault, Then, told};
-use super::project::Ran;
 
 const fn fault(what: &'static str, by: By, exit: &'static [i32], told: &'static str, then: Then) -> Fault {
     Fault { operation: "prune", what, by, exit, told, then }
@@ -22,7 +21,16 @@ const fn around(
 }
 
 pub const FAULTS: &[Fault] = &[
-    fault("it is killed in the middle", By::During(killed), &[2], "was killed by signal 9", Then::Begun),
+    around(
+        "it is killed in the middle",
+        // Between a backup and its note, by the one who is to remove the note.
+        "printf '%s\\n' '#!/bin/sh' 'case $*:$(id -u) in *01-20T03*json*:1100) echo >/tmp/killed; kill -9 $PPID ;; esac' 'exec /usr/bin/rm \"$@\"' \
+         >/usr/local/bin/rm; chmod 755 /usr/local/bin/rm",
+        "/usr/bin/rm /usr/local/bin/rm /tmp/killed",
+        &[2],
+        "was killed by signal 9",
+        Then::Begun,
+    ),
     around(
         "one that cannot be removed",
         "f=$b/radarr-2024-01-14T030000Z.tar.zst.age; mount --bind $f $f",
@@ -107,16 +115,6 @@ pub const FAULTS: &[Fault] = &[
         Then::Begun,
     ),
 ];
-
-fn killed(bench: &Bench) -> Ran {
-    let killer = bench.alongside(
-        "n=0; until [ $(ls $b | grep -c '^radarr-2024.*age$') -lt 150 ]; do n=$((n + 1)); [ $n -lt 20000 ] || exit; done; \
-         kill -9 $(pgrep -u mms -f '[m]ms-backup prune')",
-    );
-    let ran = bench.site.mms(&["backup", "prune", "radarr"]);
-    killer.ended();
-    ran
-}
 
 /// Many that are old; one of them was verified.
 fn fill(bench: &Bench) {

@@ -172,10 +172,10 @@ pub const FAULTS: &[Fault] = &[
 const RESTORE: [&str; 3] = ["restore", "radarr", "--yes"];
 
 impl Bench {
-    /// Starts a restore and kills what a script names as soon as it has begun to unpack.
+    /// Starts a restore and kills what a script names as soon as its tar unpacks.
     fn kill_when_staging(&self, pids: &str) -> Ran {
         let killer = self.alongside(&format!(
-            "n=0; until [ -e ${{c%/*}}/.mms-restore-*/filler ] && pids=$({pids}) && kill -9 $pids; do n=$((n + 1)); [ $n -lt 50000 ] || exit 1; done"
+            "n=0; until pgrep -f '[t]ar -C / --numeric-owner' >/dev/null; do n=$((n + 1)); [ $n -lt 50000 ] || exit 1; done; kill -9 $({pids})"
         ));
         let ran = self.site.mms(&RESTORE);
         killer.ended();
