@@ -10,6 +10,7 @@ mod ask;
 mod builtin;
 mod drive;
 mod evaluate;
+mod failed_task;
 mod handlers;
 mod host;
 mod include;

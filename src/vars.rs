@@ -13,6 +13,7 @@ mod world;
 
 pub use facts::{is_connection_variable, is_fact};
 pub use host::HostVars;
+pub use magic::delegated;
 pub use roster::{Opener, Roster};
 pub use scope::{PlayVars, TaskScope};
 pub use world::{Grown, RunOptions, World};

@@ -62,6 +62,8 @@ pub struct Site {
     pub host: Arc<Host>,
     /// The host whose task it is: another one with `delegate_to`.
     pub owner: Arc<Host>,
+    /// `ansible_delegated_vars`, with `delegate_to`.
+    pub delegated: Option<Value>,
     /// How `host` is reached.
     pub target: Target,
     /// Whom to become.

@@ -96,7 +96,7 @@ impl Engine {
                 Diagnostic::error(message.clone()).at(&node.span).did_you_mean(name, names.iter().map(String::as_str));
             let failure = super::evaluate::failure_of(&warning.into());
             let done = Done::failed(failure);
-            host.set_health(Health::Failed { task: message, result: done.fields.clone() });
+            host.set_health(Health::Failed { task: message, described: None, result: done.fields.clone() });
             host.count(Status::Failed);
             let label = crate::event::TaskLabel {
                 name: format!("notify `{name}`"),

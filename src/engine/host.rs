@@ -13,7 +13,7 @@ use crate::connection::{Answer, Become, Connection, ConnectionError, Frame, Shel
 use crate::event::{HostSummary, Status};
 use crate::modules::{Probe, Thing};
 use crate::playbook::Parent;
-use crate::value::Fields;
+use crate::value::{Fields, Value};
 use crate::vars::{HostVars, PlayVars};
 
 /// How a host is doing.
@@ -26,6 +26,8 @@ pub enum Health {
     Failed {
         /// The task's name.
         task: String,
+        /// `ansible_failed_task`, where a `rescue` may look at it.
+        described: Option<Value>,
         /// Its result.
         result: Fields,
     },

@@ -278,6 +278,12 @@ impl Engine {
             return Ok(Done::new(Status::Ok, Fields::new()));
         }
         let site = self.site(Around::Task(task), scope, host, play).await?;
+        let scope = &match &site.delegated {
+            Some(vars) => {
+                scope.with_locals(Vars::from_iter([("ansible_delegated_vars".into(), Raw::Value(vars.clone()))]))
+            }
+            None => scope.clone(),
+        };
         let to_delegate = self.flag(task.nearest(|keywords| keywords.delegate_facts.as_ref()), scope).await?;
         ended.facts_to = (to_delegate == Some(true)).then(|| Arc::clone(&site.host));
         // `retries` alone means until it does not fail; `until` alone means three.

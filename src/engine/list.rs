@@ -11,7 +11,7 @@ use super::play::Batch;
 use crate::error::Result;
 use crate::event::Status;
 use crate::playbook::{Block, Item, Vars};
-use crate::value::{Fields, Value, from_fields};
+use crate::value::{Value, from_fields};
 
 impl Engine {
     /// Runs a list on hosts. `outer` are the loop variables of includes around it.
@@ -59,14 +59,14 @@ impl Engine {
         if !block.rescue.is_empty() {
             let mut failed = vec![];
             for host in &inside {
-                if let Health::Failed { task, result } = host.health() {
+                if let Health::Failed { task, described, result } = host.health() {
                     // Another host's failure has put an end to this one, without a failure of its own to count.
                     if !task.is_empty() {
                         host.count(Status::Rescued);
                     }
                     host.vars.set("ansible_failed_result", from_fields(&result));
-                    let named = Fields::from_iter([("name".to_owned(), Value::from(task))]);
-                    host.vars.set("ansible_failed_task", from_fields(&named));
+                    let named = || Value::from_pairs([("name", Value::from(task))]);
+                    host.vars.set("ansible_failed_task", described.unwrap_or_else(named));
                     host.set_health(Health::Active);
                     failed.push(Arc::clone(host));
                 }

@@ -234,6 +234,7 @@ impl Engine {
             }
             Around::Parent(_) => TaskScope::new(&self.parts.world, play, &host.vars, None, &Arc::default()),
         };
+        let delegated = delegate.map(|name| crate::vars::delegated(&name, owner.name(), &self.parts.world, &own));
         let host_scope = if Arc::ptr_eq(&host, owner) { scope } else { &own };
         let target = self.target(around, host_scope, &host).await?;
         let user = self.becoming(around, if Arc::ptr_eq(&host, owner) { scope } else { host_scope }).await?;
@@ -245,6 +246,7 @@ impl Engine {
         Ok(Site {
             host,
             owner: Arc::clone(owner),
+            delegated,
             target,
             user,
             environment: self.environment(around, scope).await?,

@@ -125,7 +125,10 @@ impl Engine {
                 if ended.done.secret && !host.is_guarded() {
                     host.note_lacking_secret();
                 }
-                host.set_health(Health::Failed { task: label.name.clone(), result: ended.done.fields.clone() });
+                let described =
+                    if host.is_guarded() { Some(self.failed_task(task, &label.name, &scope).await) } else { None };
+                let (task, result) = (label.name.clone(), ended.done.fields.clone());
+                host.set_health(Health::Failed { task, described, result });
             }
         }
         // Results of tasks that only steer the run are not counted, as in Ansible.
@@ -221,7 +224,7 @@ impl Engine {
         if fatal || over {
             for host in batch.hosts.iter().filter(|host| host.is_active()) {
                 let result = Fields::from_iter([("msg".to_owned(), Value::from("another host failed"))]);
-                host.set_health(Health::Failed { task: String::new(), result });
+                host.set_health(Health::Failed { task: String::new(), described: None, result });
             }
         }
     }

@@ -7,7 +7,7 @@ use minijinja::value::{Enumerator, Object};
 use super::{HostVars, PlayVars, TaskScope, World};
 use crate::playbook::Parent;
 use crate::template::Scope;
-use crate::value::{Value, omit};
+use crate::value::{Raw, Value, omit};
 
 /// The version of ansible-core whose dialect this is.
 const DIALECT: &str = "2.19.0";
@@ -104,6 +104,13 @@ pub fn get(
         }
         _ => return None,
     })
+}
+
+/// `ansible_delegated_vars` of a task that runs on `host` for `owner`: the variables there, which still say whose task it is.
+pub fn delegated(host: &str, owner: &str, world: &Arc<World>, there: &TaskScope) -> Value {
+    let named = [("inventory_hostname".to_owned(), Raw::Value(Value::from(owner)))];
+    let scope = Arc::new(there.with_locals(named.into_iter().collect()));
+    Value::from_pairs([(host, Value::from_object(OneHost { world: Arc::clone(world), scope }))])
 }
 
 fn path(path: impl AsRef<std::path::Path>) -> Value {

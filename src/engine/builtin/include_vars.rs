@@ -59,11 +59,12 @@ impl Engine {
 fn find(task: &Task, play: &PlayVars, name: &str) -> Result<PathBuf, Failure> {
     let path = crate::fs::expand_home(name);
     let places = search_paths(&task.parent, &play.dir, "vars");
-    places
-        .iter()
-        .map(|place| place.join(&path))
-        .find(|path| path.exists())
-        .ok_or_else(|| Failure::new(format!("there are no variables at `{name}`")))
+    places.iter().map(|place| place.join(&path)).find(|path| path.exists()).ok_or_else(|| {
+        let mut failure = Failure::new(format!("there are no variables at `{name}`"));
+        failure.fields.insert("ansible_facts".to_owned(), crate::value::from_fields(&Fields::new()));
+        failure.fields.insert("ansible_included_var_files".to_owned(), Value::from(Vec::<String>::new()));
+        failure
+    })
 }
 
 fn list(dir: &Path, args: &Args) -> Result<Vec<PathBuf>, Failure> {

@@ -130,7 +130,11 @@ impl StateModule for Unarchive {
             if answer.rc == 83 {
                 let text = |name: &str| change.result.get(name).map(ToString::to_string).unwrap_or_default();
                 let msg = format!("failed to unpack {} to {}", text("src"), text("dest"));
-                return Err(Failure::of_answer(msg, answer));
+                let mut failure = Failure::of_answer(msg, answer);
+                // What the directory is like is told as well, as Ansible does.
+                let told = change.result.iter().filter(|(name, _)| *name != "src");
+                failure.fields.extend(told.map(|(name, value)| (name.clone(), value.clone())));
+                return Err(failure);
             }
         }
         result::finish(change, applied)

@@ -268,7 +268,8 @@ impl Task<'_> {
             .zip(["md5sum", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum"])
             .find_map(|(name, command)| (name == algorithm).then_some(command))
             .ok_or_else(|| {
-                fail(format!("Could not hash file with algorithm '{algorithm}'."))
+                // Ansible finds out when it has the file, and tells nothing else of it.
+                Failure::new(format!("Could not hash file with algorithm '{algorithm}'."))
                     .hint("known algorithms are md5, sha1, sha224, sha256, sha384 and sha512")
             })?;
         let mut wanted = wanted.to_owned();

@@ -64,7 +64,7 @@ impl ActionModule for Uri {
 
 async fn run(cx: &Context<'_>, args: &Args, host: &dyn Host) -> Result<Outcome, Failure> {
     if cx.check {
-        let msg = "remote module (ansible.legacy.uri) does not support check mode";
+        let msg = "This action (uri) does not support check mode.";
         return Ok(Outcome::Skipped(Fields::from_iter([("msg".to_owned(), msg.into())])));
     }
     let statuses = statuses(args)?;

@@ -2,7 +2,7 @@
 
 use crate::connection::Answer;
 use crate::modules::support::attrs::{Attrs, New};
-use crate::modules::support::write::Write;
+use crate::modules::support::write::{Write, attributes_step};
 use crate::modules::support::{Ask, FileState, result, stat, text};
 use crate::modules::{Args, Change, Context, Default, Diff, Failure, Next, Opt, Probe, Spec, StateModule, Step, Type};
 use crate::sh;
@@ -112,16 +112,19 @@ impl StateModule for Deb822Repository {
         let attrs = Attrs { mode: args.str("mode").map(str::to_owned), ..Attrs::default() };
         let attrs = attrs.plan(file, file.stat.as_ref(), New::file(file.umask))?;
         let mut diff = vec![];
+        let mut result = fields(Value::from(content.clone()), &dest, Value::from(key_filename));
         if file.content.as_deref() != Some(content.as_bytes()) {
             summary.push(format!("write {dest}"));
             diff.push(result::content_diff(&dest, file.content.as_deref(), content.as_bytes()));
-            steps.push(Write::new(file, &attrs).step(content.clone().into_bytes())?);
+            steps.push(Write::new(file, &attrs).step(content.into_bytes())?);
         } else if !attrs.is_empty() {
             summary.extend(attrs.summary.iter().cloned());
             diff.push(result::attribute_diff(&dest, &attrs.before, &attrs.after));
-            steps.push(Step::run(attrs.script(&sh::quote(&dest))));
+            steps.push(attributes_step(&dest, &attrs));
+        } else {
+            // At most the key changes.
+            result::add_path_info(&mut result, file);
         }
-        let result = fields(Value::from(content), &dest, Value::from(key_filename));
         if steps.is_empty() {
             return Ok(Next::Ok(result));
         }
@@ -137,7 +140,13 @@ impl StateModule for Deb822Repository {
         applied: &[Answer],
     ) -> Result<Fields, Failure> {
         applied.iter().try_for_each(result::check)?;
-        Ok(change.result.clone())
+        if change.result.contains_key("state") {
+            return Ok(change.result.clone());
+        }
+        let mut fields = result::finish(change, applied)?;
+        // What is told is the file of the repository, which is not kept beside the new one.
+        fields.shift_remove("backup_file");
+        Ok(fields)
     }
 }
 

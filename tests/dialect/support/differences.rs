@@ -23,8 +23,9 @@ pub struct Exception {
     #[serde(default = "everything")]
     pub status: String,
     /// The field of the result (`ansible_facts.ansible_python.*`; that of an item of a loop is named as without the
-    /// loop), or `status`, or `presence`.
-    pub field: Option<String>,
+    /// loop), or `status`, or `presence`; or several of them.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub field: Vec<String>,
     /// Whether the field may be anywhere in the result, as results may hold results.
     #[serde(default)]
     pub anywhere: bool,
@@ -41,19 +42,35 @@ fn everything() -> String {
     "*".to_owned()
 }
 
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Names::deserialize(deserializer)? {
+        Names::One(name) => vec![name],
+        Names::More(names) => names,
+    })
+}
+
 fn all_tasks() -> Vec<String> {
     vec![everything()]
 }
 
 impl Exception {
-    fn covers(&self, playbook: &str, task: &Task<'_>, field: &str) -> bool {
-        let Some(pattern) = self.field.as_deref() else { return false };
-        let starts = field.match_indices('.').map(|(at, _)| at + 1).filter(|_| self.anywhere);
-        std::iter::once(0).chain(starts).any(|start| matches(pattern, &field[start..]))
-            && matches(&self.playbook, playbook)
+    /// The place of the field among those of the exception, if it is one of them.
+    fn covers(&self, playbook: &str, task: &Task<'_>, field: &str) -> Option<usize> {
+        let is_meant = |pattern: &String| {
+            let starts = field.match_indices('.').map(|(at, _)| at + 1).filter(|_| self.anywhere);
+            std::iter::once(0).chain(starts).any(|start| matches(pattern, &field[start..]))
+        };
+        let here = matches(&self.playbook, playbook)
             && matches(&self.module, task.module)
             && self.tasks.iter().any(|pattern| matches(pattern, task.name))
-            && matches(&self.status, task.status)
+            && matches(&self.status, task.status);
+        self.field.iter().position(is_meant).filter(|_| here)
     }
 }
 
@@ -69,8 +86,8 @@ pub struct Task<'a> {
 #[derive(Debug)]
 pub struct Exceptions {
     all: Vec<Exception>,
-    /// Which were needed, by their place in the list.
-    used: RefCell<BTreeSet<usize>>,
+    /// Which were needed, by their place in the list and that of the field in them.
+    used: RefCell<BTreeSet<(usize, usize)>>,
 }
 
 impl Exceptions {
@@ -87,21 +104,21 @@ impl Exceptions {
         // `results.3.stdout` is `stdout` of an item.
         let inner = field.strip_prefix("results.").and_then(|rest| rest.split_once('.')).map(|(_, inner)| inner);
         self.allow(|exception| {
-            exception.covers(playbook, task, field)
-                || inner.is_some_and(|inner| exception.covers(playbook, task, inner))
+            let whole = exception.covers(playbook, task, field);
+            whole.or_else(|| exception.covers(playbook, task, inner?))
         })
     }
 
     /// Whether a line of the snapshot may differ.
     pub fn allow_state(&self, playbook: &str, line: &str) -> bool {
         self.allow(|exception| {
-            exception.state.as_deref().is_some_and(|pattern| matches(pattern, line))
-                && matches(&exception.playbook, playbook)
+            let here = matches(&exception.playbook, playbook);
+            exception.state.as_deref().filter(|pattern| here && matches(pattern, line)).map(|_| 0)
         })
     }
 
-    fn allow(&self, covers: impl Fn(&Exception) -> bool) -> bool {
-        let found = self.all.iter().position(covers);
+    fn allow(&self, covers: impl Fn(&Exception) -> Option<usize>) -> bool {
+        let found = self.all.iter().enumerate().find_map(|(index, exception)| Some((index, covers(exception)?)));
         self.used.borrow_mut().extend(found);
         found.is_some()
     }
@@ -109,14 +126,21 @@ impl Exceptions {
     /// The exceptions of this playbook that nothing needed: what they excuse is no difference any more.
     pub fn unused(&self, playbook: &str) -> Vec<String> {
         let used = self.used.borrow();
-        let of_it = self.all.iter().enumerate().filter(|(_, exception)| exception.playbook == playbook);
-        of_it
-            .filter(|(index, exception)| !exception.sometimes && !used.contains(index))
-            .map(|(_, exception)| {
-                let what = exception.field.as_ref().or(exception.state.as_ref()).map_or("", String::as_str);
-                format!("nothing needs the exception for `{what}` of {:?}: take it out", exception.tasks)
-            })
-            .collect()
+        let mut lines = vec![];
+        for (index, exception) in self.all.iter().enumerate() {
+            if exception.playbook != playbook || exception.sometimes {
+                continue;
+            }
+            for (at, what) in exception.field.iter().chain(&exception.state).enumerate() {
+                if !used.contains(&(index, at)) {
+                    lines.push(format!(
+                        "nothing needs the exception for `{what}` of {:?}: take it out",
+                        exception.tasks
+                    ));
+                }
+            }
+        }
+        lines
     }
 }
 
@@ -141,8 +165,11 @@ pub fn check(root: &Path) -> Result<(), String> {
         if exception.reason.trim().len() < 10 {
             return Err(format!("an exception needs a reason: {exception:?}"));
         }
-        if exception.field.is_some() == exception.state.is_some() {
+        if exception.field.is_empty() == exception.state.is_none() {
             return Err(format!("an exception needs either `field` or `state`: {exception:?}"));
+        }
+        if exception.field.iter().any(|field| field == "*") {
+            return Err(format!("an exception names the fields it is for: {exception:?}"));
         }
         if let Some(missing) = [&exception.playbook]
             .into_iter()

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::machines::run;
 
@@ -38,7 +39,7 @@ pub struct Output {
     pub end: String,
 }
 
-/// Python of the virtual environment, which is made once.
+/// Python of the virtual environment, which is made once for what is required: another state of the project has its own.
 pub fn python() -> Result<PathBuf, String> {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialect/support/requirements.txt");
     let wanted = std::fs::read_to_string(&requirements).map_err(|error| error.to_string())?;
@@ -47,7 +48,8 @@ pub fn python() -> Result<PathBuf, String> {
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("mms-lab")))
         .or_else(|| Some(var("HOME")?.join(".cache/mms-lab")))
         .ok_or("no home directory")?;
-    let venv = cache.join("ansible-venv");
+    let hash: String = Sha256::digest(&wanted).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let venv = cache.join(format!("ansible-venv-{hash}"));
     std::fs::create_dir_all(&cache).map_err(|error| error.to_string())?;
     let lock = File::create(cache.join("ansible-venv.lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
