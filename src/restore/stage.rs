@@ -79,14 +79,8 @@ pub async fn stage(
     let checking = tokio::task::spawn_blocking(move || {
         let out = if packed { ChannelWriter::packed(sender) } else { Ok(ChannelWriter::new(sender)) };
         let out = out.map_err(|error| Error::internal(format!("zstd does not start: {error}")))?;
-        let mut stager = Stager {
-            out: Rewriter::new(out),
-            roots,
-            skip: false,
-            staged: Staged::default(),
-            bytes: 0,
-            tell,
-        };
+        let mut stager =
+            Stager { out: Rewriter::new(out), roots, skip: false, staged: Staged::default(), bytes: 0, tell };
         let report = archive::check(reader, &expected, &keyring, &mut stager)?;
         stager.out.finish().map_err(|_| broken())?;
         Ok(Staged { report, ..stager.staged })
