@@ -162,7 +162,7 @@ fn whatever_there_is_comes_back() {
     for (at, name) in names.into_iter().enumerate() {
         bench.write(name, name.as_bytes());
         bench.write(&format!("deep/{name}/{name}"), &vec![at as u8; LARGE + at]);
-        bench.write(&format!("deep/{name}.tmp"), b"left out");
+        bench.write(&format!("deep/{at}.tmp"), b"left out");
     }
     bench.write("empty", b"");
     bench.write("zeros", &vec![0; LARGE]);
