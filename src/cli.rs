@@ -7,6 +7,7 @@ mod deploy;
 mod extra_vars;
 mod global;
 mod logs;
+mod migrate;
 mod playbook_run;
 mod restore;
 mod run;
@@ -23,6 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Exit, Result};
 use crate::secret::Redactor;
+use crate::settings::Color;
 use crate::ui::Ui;
 
 pub use global::Global;
@@ -55,6 +57,7 @@ enum Command {
     Status(status::Status),
     Logs(logs::Logs),
     Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     Vault(vault::Vault),
 }
 
@@ -65,7 +68,12 @@ const STACK: usize = 256 << 20;
 /// Runs what was typed and says how it ended.
 pub fn main() -> ExitCode {
     match std::thread::Builder::new().name("main".to_owned()).stack_size(STACK).spawn(start) {
-        Ok(thread) => thread.join().unwrap_or(ExitCode::from(Exit::Internal as u8)),
+        Ok(thread) => thread.join().unwrap_or_else(|_| {
+            // What it was has been written already.
+            let ui = Ui::new(Color::Never, 0, false, Redactor::default());
+            ui.error(&Error::internal("mms came to an end that nobody meant it to have"));
+            ExitCode::from(Exit::Internal as u8)
+        }),
         // Where so much cannot be reserved, the usual stack does for all but the strangest playbooks.
         Err(_) => start(),
     }
@@ -121,6 +129,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Status(args) => args.run(&global, ui).await,
         Command::Logs(args) => args.run(&global, ui).await,
         Command::Restore(args) => args.run(&global, ui).await,
+        Command::Migrate(args) => args.run(&global, ui).await,
         Command::Vault(args) => args.run(&global, ui),
     }
 }

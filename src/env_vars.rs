@@ -1,4 +1,4 @@
-//! Every environment variable that mms reads. The documentation is generated from [`ALL`].
+//! Every environment variable that is a setting of mms. The documentation is generated from [`ALL`].
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,4 +48,12 @@ env_vars! {
     BECOME_METHOD = "MMS_BECOME_METHOD" or "ANSIBLE_BECOME_METHOD", "How to become another user: `sudo`, `su` or `doas`.";
     IDENTITY = "MMS_AGE_IDENTITY", "Files with age or SSH identities that open the vault, separated by colons.";
     RECIPIENTS = "MMS_RECIPIENTS", "age or SSH public keys that the vault is encrypted for, separated by commas.";
+    PROXMOX_HOST = "PROXMOX_HOST", "The Proxmox VE host whose API is asked for snapshots, when `proxmox_api_host` is not set.";
+    PROXMOX_PORT = "PROXMOX_PORT", "Its port, when `proxmox_api_port` is not set.";
+    PROXMOX_USER = "PROXMOX_USER", "The user that the token belongs to, when `proxmox_api_user` is not set.";
+    PROXMOX_TOKEN_ID = "PROXMOX_TOKEN_ID", "The name of the token, when `proxmox_api_token_id` is not set.";
+    PROXMOX_TOKEN_SECRET = "PROXMOX_TOKEN_SECRET", "The secret of the token, when `proxmox_api_token_secret` is not set.";
+    PROXMOX_VALIDATE_CERTS = "PROXMOX_VALIDATE_CERTS", "Whether its certificate is verified, when `proxmox_validate_certs` is not set.";
+    PROXMOX_CA_PATH = "PROXMOX_CA_PATH", "A file with the certificate authority that is trusted there, when `proxmox_ca_path` is not set.";
+    PROXMOX_FINGERPRINT = "PROXMOX_FINGERPRINT", "The SHA-256 fingerprint of its certificate, when `proxmox_fingerprint` is not set.";
 }

@@ -1,4 +1,4 @@
-//! What happens during a run: the only thing the engine emits. Terminal, JSON lines and the run log are subscribers.
+//! What happens during a run: the only thing the engine emits. The terminal and JSON lines are subscribers.
 
 use std::sync::Arc;
 use std::time::Duration;

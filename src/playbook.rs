@@ -22,7 +22,7 @@ pub use load::{Files, LoadedRole, Loader, RoleParts, find_tasks};
 pub use model::{
     Block, Handler, Item, Loop, LoopControl, Parent, ParentKind, Play, Playbook, RoleUse, Task, Vars, Via,
 };
-pub use place::{search_paths, task_dir};
+pub use place::{find_vars_file, search_paths, task_dir};
 pub use role::Role;
 pub use tags::TagFilter;
 pub use task::is_include;

@@ -108,10 +108,11 @@ impl Project {
         Ok(file::list(dir)?.into_iter().filter(|path| is_yaml(path) && path.is_file()).collect())
     }
 
-    /// How a path is named in messages: relative to the root when it lies in it.
+    /// How a path is named in messages: relative to the root when it lies in it; the root itself is `.`.
     pub fn name_of(&self, path: &Path) -> String {
         let path = normalize(path);
-        path.strip_prefix(&self.root).unwrap_or(&path).display().to_string()
+        let name = path.strip_prefix(&self.root).unwrap_or(&path).display().to_string();
+        if name.is_empty() { ".".to_owned() } else { name }
     }
 
     /// A text file.

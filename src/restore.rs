@@ -9,13 +9,13 @@
 //! Neither an identity nor any other key reaches the target. [`plan`] is pure; [`scripts`] is the shell text.
 
 pub mod drill;
-mod journal;
-mod plan;
-mod postgres;
-mod scripts;
+pub(crate) mod journal;
+pub(crate) mod plan;
+pub(crate) mod postgres;
+pub(crate) mod scripts;
 mod site;
 mod stage;
-mod swap;
+pub(crate) mod swap;
 mod trial;
 
 use crate::backup::name::{At, select};
@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::{Backup, Strategy};
 use crate::vault::Keyring;
-use journal::{Journal, Phase, Recovery};
+use journal::{Journal, Phase, Recovery, Verb};
 use plan::{Seen, Targets};
 
 pub use site::Site;
@@ -95,6 +95,7 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     let targets = Targets::of(request.service).map_err(unchanged)?;
     let found = find(site, request).await.map_err(unchanged)?;
     let seen = look(site, request.service, &targets).await.map_err(unchanged)?;
+    no_migration(site, request.service).await.map_err(unchanged)?;
     say_plan(site, request, &targets, &seen, &found, talk);
     if request.dry_run {
         return Ok(Outcome::Planned);
@@ -110,7 +111,7 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
             }
         }
     }
-    lock(site, request, talk).await.map_err(unchanged)?;
+    lock(site, &request.service.name, request.owner, talk).await.map_err(unchanged)?;
     let outcome = async {
         // Somebody else may have been at work until the lock was free.
         let mut seen = look(site, request.service, &targets).await.map_err(unchanged)?;
@@ -143,9 +144,25 @@ async fn find(site: &Site<'_>, request: &Request<'_>) -> Result<Found> {
 
 async fn look(site: &Site<'_>, service: &Service, targets: &Targets) -> Result<Seen> {
     let containers: Vec<String> = service.containers.keys().cloned().collect();
-    let script = scripts::look(&service.name, &containers, &targets.places());
+    let script = scripts::look(Verb::Restore, &service.name, &containers, &targets.places());
     let answer = site.must("look at the service", script).await?;
     Ok(Seen::parse(&answer.stdout_text()))
+}
+
+/// A migration that was cut off in the middle of its swap has to be brought to its end first.
+async fn no_migration(site: &Site<'_>, service: &Service) -> Result<()> {
+    let script = scripts::look(Verb::Migrate, &service.name, &[], &[]);
+    let answer = site.must("look for migrations", script).await?;
+    let seen = Seen::parse(&answer.stdout_text());
+    let cut_off = |found: &&journal::Found| !matches!(found.recovery(true), Recovery::Nothing | Recovery::Forget);
+    match seen.earlier.iter().find(cut_off) {
+        None => Ok(()),
+        Some(found) => Err(Error::new(
+            ErrorKind::Failed,
+            format!("{}: a migration of `{}` from {} was cut off", site.name, service.name, found.journal.backup),
+        )
+        .hint(format!("`{}` completes it, with `--rollback` it is taken back", found.journal.again()))),
+    }
 }
 
 fn say_plan(site: &Site<'_>, request: &Request<'_>, targets: &Targets, seen: &Seen, found: &Found, talk: &dyn Talk) {
@@ -183,9 +200,11 @@ fn say_plan(site: &Site<'_>, request: &Request<'_>, targets: &Targets, seen: &Se
     }
 }
 
-/// Takes the lock. A restore whose mms was killed a moment ago still ends its last step.
-async fn lock(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Result<()> {
-    let script = scripts::lock(&request.service.name, request.owner);
+/// Takes the lock that deploys take as well, and then that of the service. One whose mms was killed a moment ago still ends its last
+/// step.
+pub(crate) async fn lock(site: &Site<'_>, service: &str, owner: &str, talk: &dyn Talk) -> Result<()> {
+    site.hold().await?;
+    let script = scripts::lock(service, owner);
     let mut holder = String::new();
     for _ in 0..30 {
         let answer = site.ask(script.clone()).await?;
@@ -196,7 +215,7 @@ async fn lock(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Result
         talk.progress(&site.name, &format!("waiting for {holder}"));
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
-    Err(Error::new(ErrorKind::Failed, format!("{}: {holder} of `{}` is under way", site.name, request.service.name)))
+    Err(Error::new(ErrorKind::Failed, format!("{}: {holder} of `{service}` is under way", site.name)))
 }
 
 /// Brings what was cut off to an end. An outcome means that this was what was asked for.
@@ -239,7 +258,7 @@ fn earlier<'a>(seen: &'a Seen, own: &Journal) -> Vec<&'a Journal> {
     ended.map(|found| &found.journal).collect()
 }
 
-fn kept(journal: &Journal) -> Vec<String> {
+pub(crate) fn kept(journal: &Journal) -> Vec<String> {
     journal.places.iter().filter(|place| place.existed).map(|place| place.replaced.clone()).collect()
 }
 
@@ -254,10 +273,10 @@ async fn restore(
     let service = request.service;
     let unchanged = |error: Error| error.hint(format!("nothing has changed: `{}` is as it was", service.name));
     let bytes = found.note.as_ref().and_then(|note| note.bytes).unwrap_or(found.size);
-    plan::check(targets, seen, Some(bytes)).map_err(unchanged)?;
+    plan::check(&targets.places(), seen, Some(bytes)).map_err(unchanged)?;
     let active = site.must("look at what runs", scripts::active()).await.map_err(unchanged)?;
     let active = active.stdout_text().lines().map(str::to_owned).collect();
-    let journal = plan::journal(&journal::new_id(), service, &found.file, seen, active);
+    let journal = plan::journal(Verb::Restore, &journal::new_id(), service, &found.file, seen, active);
     let prepared = prepare(site, request, targets, &journal, found, talk).await;
     if let Err(error) = prepared {
         // What cannot be removed now is removed by the next restore.
@@ -335,6 +354,7 @@ pub async fn undo(site: &Site<'_>, service: &Service, owner: &str) -> Result<Str
         ))
         .hint("what a restore replaced is kept until `mms restore --confirm`, or the next restore"));
     };
+    site.hold().await?;
     site.must("take the lock", scripts::lock(&service.name, owner)).await?;
     let undone = swap::undo(site, service, &last.journal).await;
     let _ = site.ask(scripts::unlock(&service.name)).await;

@@ -1,7 +1,7 @@
 //! Secrets that are in play in this process, and the one routine that masks them.
 //!
 //! Everything decrypted from a vault (and every password) is registered with a [`Redactor`]. Every sink (terminal, diff, JSON,
-//! run log, error) passes its text through [`Redactor::redact`], which also masks the common encodings of a secret.
+//! error) passes its text through [`Redactor::redact`], which also masks the common encodings of a secret.
 
 mod forms;
 

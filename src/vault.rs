@@ -11,7 +11,7 @@ mod keyring;
 mod recipients;
 mod seal;
 
-pub use document::{Document, is_encrypted_file};
+pub use document::{Document, below, is_encrypted_file};
 pub use keyring::{IdentitySource, Keyring, is_age};
 pub use recipients::Recipients;
 pub use seal::{check_key, decode};

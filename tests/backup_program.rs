@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use jiff::civil::{Date, DateTime, date};
 use proptest::prelude::*;
@@ -173,6 +175,99 @@ fn the_newest_the_verified_and_the_one_just_made_stay() {
         let days: Vec<_> = kept.iter().map(|name| &name[12..14]).collect();
         assert_eq!(days, ["02", "03", "05"], "{awk:?}");
     }
+}
+
+/// A web server that keeps what it is asked: path, and body.
+fn listener() -> (String, Arc<Mutex<Vec<(String, String)>>>) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.local_addr().unwrap());
+    let told: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let kept = Arc::clone(&told);
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut path, mut length, mut line) = (String::new(), 0, String::new());
+            while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
+                if path.is_empty() {
+                    path = line.split(' ').nth(1).unwrap().to_owned();
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            kept.lock().unwrap().push((path, String::from_utf8(body).unwrap()));
+            let _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (address, told)
+}
+
+/// With curl and, where there is none, with wget: the same requests, and no address in an argument.
+#[test]
+fn others_are_told_by_curl_or_wget() {
+    let found = |tool: &str| {
+        let path = Command::new("sh").args(["-c", "command -v \"$0\"", tool]).output().unwrap().stdout;
+        let path = String::from_utf8(path).unwrap().trim().to_owned();
+        (!path.is_empty()).then_some(path)
+    };
+    let mut tried = 0;
+    for tool in ["curl", "wget"] {
+        let Some(real) = found(tool) else {
+            let _ = writeln!(std::io::stderr(), "skipped: there is no {tool} here");
+            continue;
+        };
+        tried += 1;
+        let (address, told) = listener();
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("bin");
+        std::fs::create_dir_all(dir.path().join("services")).unwrap();
+        std::fs::create_dir(&bin).unwrap();
+        for needed in ["sh", "sed", "tr", "cat"] {
+            std::os::unix::fs::symlink(found(needed).unwrap(), bin.join(needed)).unwrap();
+        }
+        let arguments = dir.path().join("arguments");
+        let wrapper = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >>{}\nexec {real} \"$@\"\n", arguments.display());
+        std::fs::write(bin.join(tool), wrapper).unwrap();
+        std::fs::set_permissions(bin.join(tool), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let lines = [
+            format!("healthchecks start,success,failure {address}/s3cret/hc\n"),
+            format!("ntfy failure {address}/s3cret/ntfy\n"),
+            format!("kuma success,failure {address}/s3cret/kuma?status=up&msg=OK\n"),
+            format!("webhook start,success,failure {address}/s3cret/hook\n"),
+        ];
+        std::fs::write(dir.path().join("services/app.notify"), lines.concat()).unwrap();
+        let part = mms::backup::target::PARTS.iter().find(|(name, _)| *name == "mms-backup-notify").unwrap().1;
+        let script = format!(
+            "config={}; host=media; json() {{ printf '\"%s\"' \"$1\"; }}\n{part}\n\
+             for event in start success failure; do ping services/app $event \"app: it's a \\\\ $event\"; done; ping services/none start x",
+            dir.path().display()
+        );
+        let mut shell = Command::new(found("sh").unwrap());
+        let output = shell.arg("-c").arg(script).env("PATH", &bin).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{tool}: {output:?}");
+        let text = |event: &str| format!("app: it's a \\ {event}");
+        let hook =
+            |event: &str| format!("{{\"event\":\"{event}\",\"host\":\"media\",\"message\":\"{}\"}}", text(event));
+        let expected = [
+            ("hc/start", text("start")),
+            ("hook", hook("start")),
+            ("hc", text("success")),
+            ("kuma?status=up&msg=app+it+s+a+success", String::new()),
+            ("hook", hook("success")),
+            ("hc/fail", text("failure")),
+            ("ntfy", text("failure")),
+            ("kuma?status=down&msg=app+it+s+a+failure", String::new()),
+            ("hook", hook("failure")),
+        ];
+        let expected: Vec<_> = expected.into_iter().map(|(path, body)| (format!("/s3cret/{path}"), body)).collect();
+        assert_eq!(*told.lock().unwrap(), expected, "{tool}");
+        let seen = std::fs::read_to_string(&arguments).unwrap();
+        assert!(!seen.is_empty() && !seen.contains("s3cret"), "{tool}: {seen}");
+    }
+    assert!(tried > 0, "there is neither curl nor wget");
 }
 
 #[test]

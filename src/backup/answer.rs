@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::note::Note;
+
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
@@ -32,28 +34,6 @@ pub struct Ended {
     pub pruned: u64,
     /// One sentence for people.
     pub message: String,
-}
-
-/// The note beside a backup.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Note {
-    /// When it was begun (RFC 3339, UTC).
-    pub created: String,
-    /// How the data was copied.
-    pub strategy: String,
-    /// SHA-256 of the file.
-    pub sha256: String,
-    /// Regular files in it.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Public keys it is encrypted to.
-    pub recipients: Vec<String>,
-    /// How long the service was stopped.
-    pub downtime_seconds: f64,
-    /// Whether much was missing that the one before had.
-    pub suspicious: bool,
 }
 
 /// A backup or mirror that is kept on a host.

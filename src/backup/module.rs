@@ -28,6 +28,12 @@ static SPEC: Spec = Spec {
     summary: "Sets up the backups of services: the program that makes them, and the timers that run it. Services that are not named are not backed up any longer; backups that exist stay.",
     options: &[
         Opt::new("services", Type::StrList, "Names of files in `services/`. Their `backup:` key says how.").required(),
+        Opt::new(
+            "partly",
+            Type::Bool,
+            "Only the settings of these services: the program, the timers and what other services have stay as they are, and where no backups are set up, nothing is done.",
+        )
+        .default(Default::Bool(false)),
         Opt::new("user", Type::Str, "The user that runs the containers (rootless).").default(Default::Str("mms")),
         Opt::new("dir", Type::Path, "Directory that backups are kept below, `<dir>/<service>/`.").required(),
         Opt::new("mount", Type::Path, "Mount point that must be there before a backup is written."),
@@ -89,13 +95,17 @@ async fn set_up(cx: &Context<'_>, args: &Args, host: &dyn Host) -> Result<Outcom
         found.map(|(_, definition)| definition.clone()).unwrap_or_default()
     };
     let all: Vec<&Service> = services.iter().map(|(service, _)| service).collect();
-    let files = config::files(&machine, &all, &described).map_err(of_wrong)?;
-
     let user = args.text("user");
     let site = Site { host, user, direct: cx.user == Some(user) };
     let seen = site.look(cx.check).await?;
-    let todo = Todo::of(&files, &seen);
+    let partly = args.bool("partly");
     let mut result = Fields::new();
+    if partly && !seen.hashes.contains_key(target::PROGRAM) {
+        result.insert("services".to_owned(), std::iter::empty::<&str>().collect());
+        return Ok(Outcome::Ok(result));
+    }
+    let files = config::files(&machine, &all, &described).map_err(of_wrong)?;
+    let todo = if partly { Todo::of_some(&files, &seen, &all) } else { Todo::of(&files, &seen) };
     result.insert(
         "services".to_owned(),
         all.iter().filter(|it| it.backup.is_some()).map(|it| it.name.as_str()).collect(),
@@ -293,7 +303,10 @@ impl Todo {
             ..Self::default()
         };
         for (path, _) in files.iter().filter(|(path, file)| differs(path, &file.text)) {
-            todo.write.insert(path.clone(), !seen.hashes.contains_key(path));
+            // A file more of a service that is set up already makes it no new one.
+            let settings = path.rsplit_once('.').map(|(stem, _)| format!("{stem}.conf"));
+            let known = |path: &String| seen.hashes.contains_key(path);
+            todo.write.insert(path.clone(), !known(path) && !settings.is_some_and(|settings| known(&settings)));
             todo.timers |= path.ends_with(".timer");
         }
         let ours = |path: &&String| path.starts_with(target::CONFIG) && !files.contains_key(*path);
@@ -304,6 +317,19 @@ impl Todo {
         };
         todo.enable = target::ENABLED.into_iter().filter(|unit| !armed(unit)).collect();
         todo
+    }
+
+    /// What is to be done for these services alone.
+    fn of_some(files: &Files, seen: &Seen, services: &[&Service]) -> Self {
+        let place = format!("{}/services/", target::CONFIG);
+        let own = |path: &str| {
+            let name = path.strip_prefix(&place).and_then(|file| file.rsplit_once('.')).map(|(name, _)| name);
+            services.iter().any(|service| Some(service.name.as_str()) == name)
+        };
+        let mut todo = Self::of(files, seen);
+        todo.write.retain(|path, _| own(path));
+        todo.remove.retain(|path| own(path));
+        Self { write: todo.write, remove: todo.remove, ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::archive::{ChannelReader, Expected};
 use super::name::BackupName;
+use super::note::Note;
 use crate::error::{Error, Result};
 use crate::restore::Site;
 use crate::sh;
@@ -41,24 +41,6 @@ impl Place {
             _ => Ok(Self::Here(crate::fs::expand_home(text))),
         }
     }
-}
-
-/// The small note beside a backup. A note that cannot be read counts as none: the backup guards itself.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Note {
-    /// The host it was made on.
-    pub host: Option<String>,
-    /// How the data was copied.
-    pub strategy: Option<String>,
-    /// Bytes of the file.
-    pub size: Option<u64>,
-    /// SHA-256 of the file.
-    pub sha256: Option<String>,
-    /// Regular files in it.
-    pub files: Option<u64>,
-    /// Their bytes.
-    pub bytes: Option<u64>,
 }
 
 /// A backup that was found.

@@ -13,9 +13,10 @@ pub const CONFIG: &str = ".config/mms/backup";
 pub const UNITS: &str = ".config/systemd/user";
 
 /// The parts of the program: name below [`LIBRARY`] and content.
-pub const PARTS: [(&str, &str); 5] = [
+pub const PARTS: [(&str, &str); 6] = [
     ("mms-backup", include_str!("target/mms-backup")),
     ("mms-backup-archive", include_str!("target/mms-backup-archive")),
+    ("mms-backup-kept", include_str!("target/mms-backup-kept")),
     ("mms-backup-mirror", include_str!("target/mms-backup-mirror")),
     ("mms-backup-notify", include_str!("target/mms-backup-notify")),
     ("mms-backup-retention.awk", include_str!("target/mms-backup-retention.awk")),
@@ -60,6 +61,7 @@ pub fn units(daily: &str, weekly: &str) -> Vec<(String, String)> {
     [
         ("mms-backup@.service", work("Backup", "run")),
         ("mms-backup-mirror@.service", work("Mirror", "mirror")),
+        ("mms-backup-return@.service", work("Return of what a mirror has", "return")),
         ("mms-backup.service", all("Backups", "daily")),
         ("mms-backup.timer", timer("Backups", daily)),
         ("mms-backup-weekly.service", all("Mirrors", "weekly")),

@@ -1,5 +1,6 @@
 //! `mms backup`: backups now, what there is, and what is kept.
 
+pub(super) mod mirror;
 mod pull;
 mod show;
 mod verify;
@@ -108,9 +109,7 @@ impl Backup {
             Err(signal) => {
                 ui.progress().finish();
                 engine.close().await;
-                return Err(signal
-                    .error()
-                    .hint("a backup that was begun goes on on its host; `mms backup list` shows it when it is done"));
+                return Err(signal.error().hint(GOES_ON));
             }
         };
         engine.close().await;
@@ -146,7 +145,8 @@ impl Backup {
     async fn on_host(&self, engine: &Engine, host: &Arc<Host>, json: bool, ui: &Ui) -> Result<Vec<(bool, String)>> {
         let site = Site::new(engine, host)?;
         let mut all = vec![];
-        for (name, kinds) in site.services().await? {
+        let services = site.services().await.map_err(|error| error.hint("no backup was begun"))?;
+        for (name, kinds) in services {
             if !self.services.is_empty() && !self.services.contains(&name) {
                 continue;
             }
@@ -177,11 +177,14 @@ impl Backup {
     }
 }
 
+/// What holds when nobody follows any longer.
+const GOES_ON: &str = "a backup that was begun goes on on its host; `mms backup list` shows it when it is done";
+
 fn open(global: &Global, ui: &Ui, names: &[String], limit: Option<String>) -> Result<(Engine, Vec<Arc<Host>>)> {
     let session = Session::open(global, ui)?;
     services::variables(&session, names)?;
     let engine = looking(&session, limit)?;
-    let hosts = engine.select("all")?;
+    let hosts = super::status::with_services(&engine)?;
     Ok((engine, hosts))
 }
 
@@ -219,6 +222,10 @@ impl<'a> Site<'a> {
             let missing = format!("{}: backups are not set up there", self.host.name());
             return Err(Error::new(ErrorKind::Failed, missing).hint("`mms deploy` sets them up"));
         }
+        if answer.rc > 128 {
+            let killed = format!("{}: the program was killed by signal {}", self.host.name(), answer.rc - 128);
+            return Err(Error::new(ErrorKind::Failed, killed));
+        }
         let stderr = answer.stderr_text();
         let why = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed without a message");
         Err(Error::new(ErrorKind::Failed, format!("{}: {why}", self.host.name())))
@@ -236,6 +243,14 @@ impl<'a> Site<'a> {
         let mut arguments = vec!["start", service];
         arguments.extend(mirror.then_some("mirror"));
         arguments.extend(accept_shrink.then_some("--accept-shrink"));
+        self.follow(service, &arguments, ui).await.map_err(|error| match error.kind() {
+            ErrorKind::Unreachable => error.hint(GOES_ON),
+            _ => error,
+        })
+    }
+
+    /// Follows what was started to its end.
+    async fn follow(&self, service: &str, arguments: &[&str], ui: &Ui) -> Result<Ended> {
         let (sender, mut lines) = mpsc::unbounded_channel::<String>();
         let following = async {
             while let Some(line) = lines.recv().await {
@@ -244,17 +259,14 @@ impl<'a> Site<'a> {
                 }
             }
         };
-        let (said, ()) = futures::future::join(self.ask(&arguments, Some(sender)), following).await;
+        let (said, ()) = futures::future::join(self.ask(arguments, Some(sender)), following).await;
         let ended = said?.lines().rev().find_map(|line| match Line::parse(line) {
             Some(Line::Ended(ended)) => Some(ended),
             _ => None,
         });
         ended.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Failed,
-                format!("{}: {service}: the backup did not say how it ended", self.host.name()),
-            )
-            .hint(format!("`journalctl --user -u mms-backup@{service}` as the containers' user shows its log"))
+            Error::new(ErrorKind::Failed, format!("{}: {service}: it did not say how it ended", self.host.name()))
+                .hint(format!("`journalctl --user -u mms-backup@{service}` as the containers' user shows its log"))
         })
     }
 

@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::playbook::Checker;
 use crate::report::terminal::counted;
+use crate::service::load;
 use crate::ui::Ui;
 
 /// Find everything wrong or unsupported in playbooks, roles, inventory and services, without connecting
@@ -48,7 +49,13 @@ impl Check {
         let services = session.project.yaml_files(&session.project.services())?;
         for path in &services {
             match session.project.yaml(path) {
-                Ok(node) => checker.node(&node),
+                Ok(node) => {
+                    checker.node(&node);
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    if let Err(error) = load::check(&name, &node) {
+                        found.extend_from_slice(error.diagnostics());
+                    }
+                }
                 Err(error) => found.extend_from_slice(error.diagnostics()),
             }
         }
@@ -64,6 +71,14 @@ impl Check {
                 }
             }
             Err(error) => found.extend_from_slice(error.diagnostics()),
+        }
+        if found.is_empty() && paths.is_empty() && services.is_empty() {
+            let root = session.project.root().display();
+            return Err(Error::user(format!(
+                "there is nothing to check: `{root}` has no `playbooks/` and no `services/`"
+            ))
+            .hint("is it the project you mean? (`--project DIR`)")
+            .hint("playbooks that are elsewhere are named: `mms check site.yml`"));
         }
         let warnings = session.project.take_warnings();
         let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();

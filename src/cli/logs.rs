@@ -41,7 +41,7 @@ impl Logs {
         let session = Session::open(global, ui)?;
         services::variables(&session, std::slice::from_ref(&self.service))?;
         let engine = looking(&session, self.limit.clone())?;
-        let hosts = engine.select("all")?;
+        let hosts = super::status::with_services(&engine)?;
         let many = hosts.len() > 1;
         let work = futures::future::join_all(hosts.iter().map(|host| self.of_host(&engine, host, ui, many)));
         let outcome = match signals::until_stopped(work).await {

@@ -171,7 +171,7 @@ impl PlaybookRun<'_> {
             force_handlers: self.args.force_handlers,
             journal: true,
             lock: (!self.check).then(|| LockOptions {
-                owner: owner(),
+                owner: super::session::owner(),
                 what: format!("{} of {}", session.project.name_of(&path), session.project.root().display()),
                 patience: session.settings.lock_timeout,
             }),
@@ -220,15 +220,6 @@ impl PlaybookRun<'_> {
             .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
             .hint(hint)
     }
-}
-
-/// Who runs mms, and where: `user@workstation`.
-fn owner() -> String {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = set("USER").or_else(|| set("LOGNAME"));
-    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    format!("{user}@{}", host.or_else(|| set("HOSTNAME")).unwrap_or_else(|| "a workstation".to_owned()))
 }
 
 /// Prints what a run would do, without connecting.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::session::text_of;
-use super::status::{looking, user_of};
+use super::backup::mirror;
+use super::session::{owner, text_of};
+use super::status::{user_of, working};
 use super::{Global, Session, complete, services, signals};
 use crate::backup::name::At;
 use crate::backup::source::{self, Place};
@@ -23,7 +24,7 @@ use crate::ui::Ui;
 /// on the restored data, the old data is put back. What was replaced is kept until `--confirm` or the next restore.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  mms restore radarr\n  mms restore radarr --at latest~2\n  mms restore radarr --at 2026-10-01 --dry-run\n  mms restore radarr --file ~/radarr-2026-10-01.tar.zst.age\n  mms restore radarr --file media:/mnt/usb/radarr-2026-10-01.tar.zst.age\n  mms restore --all --from-dir /mnt/usb/backups --yes\n  mms restore radarr --confirm"
+    after_help = "Examples:\n  mms restore radarr\n  mms restore radarr --at latest~2\n  mms restore radarr --at 2026-10-01 --dry-run\n  mms restore radarr --file ~/radarr-2026-10-01.tar.zst.age\n  mms restore radarr --file media:/mnt/usb/radarr-2026-10-01.tar.zst.age\n  mms restore --all --from-dir /mnt/usb/backups --yes\n  mms restore immich --mirror\n  mms restore radarr --confirm"
 )]
 pub struct Restore {
     /// The services
@@ -41,6 +42,9 @@ pub struct Restore {
     /// Look for backups in this directory, on this machine or (`HOST:/path`) on the target
     #[arg(long, value_name = "DIR")]
     from_dir: Option<String>,
+    /// Bring back what the newest mirror of large files (or that of `--at`) has, on the target; what it does not have stays
+    #[arg(long, conflicts_with_all = ["all", "file", "from_dir", "confirm", "undo"])]
+    mirror: bool,
     /// Show what would be done
     #[arg(long)]
     dry_run: bool,
@@ -67,6 +71,7 @@ impl Restore {
             at: At::default(),
             file: None,
             from_dir,
+            mirror: false,
             dry_run: false,
             yes: true,
             confirm: false,
@@ -95,7 +100,7 @@ impl Restore {
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
-        let engine = looking(&session, self.limit.clone())?;
+        let engine = working(&session, self.limit.clone(), "a restore")?;
         let outcome = signals::until_stopped(self.all_services(&session, &engine, global.json)).await;
         ui.progress().clear();
         match outcome {
@@ -130,7 +135,7 @@ impl Restore {
             if self.all && restore::nothing_to_restore(&service) {
                 continue;
             }
-            if self.all && !self.confirm && !self.undo && !self.has_backup(session, engine, host, name).await? {
+            if self.all && !self.confirm && !self.undo && !self.has_backup(session, engine, host, &service).await? {
                 session.ui.note(&format!(
                     "{}: warning: there is no backup of `{name}`; its data is left as it is",
                     host.name()
@@ -160,13 +165,19 @@ impl Restore {
         Ok(exit)
     }
 
-    async fn has_backup(&self, session: &Session, engine: &Engine, host: &Arc<Host>, name: &str) -> Result<bool> {
-        let Which::In(place, _) = which(engine, host, None, self.from_dir.as_deref(), &self.at)? else {
+    async fn has_backup(
+        &self,
+        session: &Session,
+        engine: &Engine,
+        host: &Arc<Host>,
+        service: &Service,
+    ) -> Result<bool> {
+        let Which::In(place, _) = which(engine, host, service, None, self.from_dir.as_deref(), &self.at)? else {
             return Ok(true);
         };
         let talk = Terminal { session };
         let site = reach(engine, host, &talk).await?;
-        Ok(!source::list(name, &place, Some(&site)).await?.is_empty())
+        Ok(!source::list(&service.name, &place, Some(&site)).await?.is_empty())
     }
 
     async fn one(
@@ -178,8 +189,13 @@ impl Restore {
         json: bool,
     ) -> Result<()> {
         let ui = &session.ui;
+        if self.mirror {
+            let (dry_run, yes) = (self.dry_run, self.yes);
+            let wanted = mirror::Wanted { service: &service.name, at: &self.at, dry_run, yes, json };
+            return mirror::bring_back(session, engine, host, &wanted).await;
+        }
         let talk = Terminal { session };
-        let site = reach(engine, host, &talk).await?;
+        let site = reach(engine, host, &talk).await?.locking(engine, host);
         let owner = owner();
         let say = |outcome: &str, text: &str, more: serde_json::Value| {
             ui.progress().clear();
@@ -213,7 +229,7 @@ impl Restore {
         }
         let request = Request {
             service,
-            which: which(engine, host, self.file.as_deref(), self.from_dir.as_deref(), &self.at)?,
+            which: which(engine, host, service, self.file.as_deref(), self.from_dir.as_deref(), &self.at)?,
             dry_run: self.dry_run,
             yes: self.yes,
             keyring: &session.keyring,
@@ -258,6 +274,7 @@ fn kept_note(ui: &Ui, service: &str, kept: &[String]) {
 pub(super) fn which(
     engine: &Engine,
     host: &Host,
+    service: &Service,
     file: Option<&str>,
     from_dir: Option<&str>,
     at: &At,
@@ -267,13 +284,16 @@ pub(super) fn which(
     }
     let place = match from_dir {
         Some(dir) => Place::parse(dir, host.name())?,
-        None => Place::Target(backup_dir(engine, host)?),
+        None => Place::Target(backup_dir(engine, host, service)?),
     };
     Ok(Which::In(place, at.clone()))
 }
 
-/// `mms_backup_dir` of a host.
-pub(super) fn backup_dir(engine: &Engine, host: &Host) -> Result<String> {
+/// Where the backups of a service are on a host: its own `backup.dir`, or `mms_backup_dir` of the host.
+pub(super) fn backup_dir(engine: &Engine, host: &Host, service: &Service) -> Result<String> {
+    if let Some(own) = service.backup.as_ref().and_then(|backup| backup.dir.clone()) {
+        return Ok(own);
+    }
     let value = engine.variable_of(host, "mms_backup_dir")?;
     Ok(value.map_or_else(|| "/home/mms/backups".to_owned(), |value| text_of(&value)))
 }
@@ -310,14 +330,6 @@ pub(super) async fn reach<'a>(engine: &Engine, host: &Arc<Host>, talk: &'a dyn T
     // Without root the last words of a container that is not well come from the user's own journal.
     let root = engine.reach(host, "root").await.ok().map(|root| root.user);
     Ok(Site::new(host.name(), &user, reached, root, talk))
-}
-
-/// Who does this, for others who want to do the same.
-pub(super) fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    if host.is_empty() { user } else { format!("{user}@{host}") }
 }
 
 /// The terminal as the one who is told and asked.

@@ -13,7 +13,7 @@ use crate::connection::{
 use crate::diagnostic::Span;
 use crate::engine::{Connector, Hosts, Secrets, TargetDefaults};
 use crate::env_vars;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::inventory::{self, Content, Growth, Inventory, variables_of};
 use crate::playbook::{Files, Loader, Vars};
 use crate::project::{Document, EncryptedFile, Project};
@@ -261,9 +261,7 @@ fn check_keys(path: &str, node: &Node) -> Result<()> {
             let Ok(sealed) = vault::decode(text) else { return Ok(()) };
             vault::check_key(&sealed, path, &node.span)
         }
-        Kind::Map(map) => map
-            .iter()
-            .try_for_each(|(key, value)| check_keys(&format!("{path}.{}", key.as_str().unwrap_or_default()), value)),
+        Kind::Map(map) => map.iter().try_for_each(|(key, value)| check_keys(&vault::below(path, key), value)),
         Kind::List(items) => {
             items.iter().enumerate().try_for_each(|(index, item)| check_keys(&format!("{path}[{index}]"), item))
         }
@@ -310,9 +308,10 @@ impl Services for Vaulted {
     fn decrypt(&self, _name: Option<&str>, ciphertext: &str, span: &Span) -> Result<String> {
         let sealed = vault::decode(ciphertext).map_err(|error| error.at(span))?;
         let plain = self.keyring.open(&sealed).map_err(|error| error.at(span))?;
-        let text = String::from_utf8(plain.to_vec()).map_err(|_| Error::user("this secret is not text").at(span))?;
-        self.redactor.add(&text);
-        Ok(text)
+        let text = std::str::from_utf8(&plain)
+            .map_err(|_| Error::new(ErrorKind::Vault, "this secret is not text").at(span))?;
+        self.redactor.add(text);
+        Ok(text.to_owned())
     }
 
     fn find_file(&self, scope: &dyn Scope, dir: &str, name: &str) -> Option<PathBuf> {
@@ -427,4 +426,13 @@ impl Hosts for Selected {
 /// Text of a value.
 pub fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Who runs mms, and where: `user@workstation`.
+pub(super) fn owner() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = set("USER").or_else(|| set("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    format!("{user}@{}", host.or_else(|| set("HOSTNAME")).unwrap_or_else(|| "a workstation".to_owned()))
 }

@@ -7,7 +7,8 @@ use clap_complete::ArgValueCandidates;
 
 use super::session::{Selected, text_of};
 use super::{Global, Session, complete, services, signals};
-use crate::engine::{Engine, Host, Parts, Question};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Engine, Host, LockOptions, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
 use crate::playbook::Vars;
@@ -32,7 +33,7 @@ impl Status {
         let session = Session::open(global, ui)?;
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
-        let hosts = engine.select("all")?;
+        let hosts = with_services(&engine)?;
         let asking = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host)));
         let asked = signals::until_stopped(asking).await;
         engine.close().await;
@@ -59,11 +60,30 @@ impl Status {
 
 /// An engine for verbs that only look.
 pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine> {
+    engine(session, limit, None)
+}
+
+/// An engine for a verb that changes hosts by itself: it can [`Engine::lock`] them, and says when it waits for another run. `what` is
+/// what others are told, without arguments.
+pub(super) fn working(session: &Session, limit: Option<String>, what: &str) -> Result<Engine> {
+    let lock = LockOptions {
+        owner: super::session::owner(),
+        what: format!("{what} of {}", session.project.root().display()),
+        patience: session.settings.lock_timeout,
+    };
+    engine(session, limit, Some(lock))
+}
+
+fn engine(session: &Session, limit: Option<String>, lock: Option<LockOptions>) -> Result<Engine> {
     let templar = session.templar();
     let extra = Arc::new(Vars::new());
     let loader = session.loader(&templar, &extra);
     let inventory = session.inventory()?;
     session.check_limit(&inventory, limit.as_deref())?;
+    if inventory.hosts().next().is_none() {
+        let hint = "put hosts into `inventory/hosts.yml`, or name another inventory with `-i`";
+        session.project.warn([Diagnostic::warning("the inventory has no hosts").hint(hint)]);
+    }
     let options = RunOptions { forks: session.settings.forks, limit: limit.clone(), ..RunOptions::default() };
     let world = session.world(&inventory, &session.project.playbooks(), extra, options)?;
     session.show_warnings();
@@ -74,21 +94,44 @@ pub(super) fn looking(session: &Session, limit: Option<String>) -> Result<Engine
         connector: session.connector(),
         hosts: Arc::new(Selected { inventory, limit }),
         secrets: session.secrets(),
-        sink: Arc::new(Quiet),
+        sink: Arc::new(Quiet { ui: session.ui.clone() }),
         redactor: session.ui.redactor().clone(),
         target: session.target_defaults(),
         prompter: Arc::clone(&session.prompter),
         start_at: None,
         force_handlers: false,
+        // Nothing here notifies handlers.
         journal: false,
-        lock: None,
+        lock,
     }))
 }
 
-struct Quiet;
+/// Shows nothing but that somebody else is waited for, and what must not be missed.
+struct Quiet {
+    ui: Ui,
+}
 
 impl Sink for Quiet {
-    fn emit(&self, _event: Event) {}
+    fn emit(&self, event: Event) {
+        match event {
+            Event::Message { host, text } => self.ui.note(&format!("{host}: {text}")),
+            Event::Warning(warning) => self.ui.diagnostic(&warning),
+            _ => {}
+        }
+    }
+}
+
+/// The hosts that have services (`mms_services`); all of them when nobody says which. Others of the inventory, such as one that is
+/// migrated from, have no user of containers.
+pub(super) fn with_services(engine: &Engine) -> Result<Vec<Arc<Host>>> {
+    let all = engine.select("all")?;
+    let mut some = vec![];
+    for host in &all {
+        if engine.variable_of(host, "mms_services")?.is_some() {
+            some.push(Arc::clone(host));
+        }
+    }
+    Ok(if some.is_empty() { all } else { some })
 }
 
 /// The user that the containers of a host run as.

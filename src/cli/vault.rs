@@ -85,7 +85,7 @@ impl Vault {
             Verb::Edit { file } => edit(&session, &vault_file(&session, file))?,
             Verb::View { file } => {
                 let path = vault_file(&session, file);
-                let content = read(&path)?;
+                let content = read_vault(&path)?;
                 let clear = clear(&session, &path, &content)?;
                 session.ui.secret_data(&clear);
             }
@@ -94,7 +94,7 @@ impl Vault {
                 let document = document(&session, &path)?;
                 match document.get(&key, &session.keyring)? {
                     Some(plain) => session.ui.secret_data(format!("{}\n", plain.trim_end_matches('\n')).as_bytes()),
-                    None => return Err(no_such_key(&document, &key, &path)),
+                    None => return Err(no_such_key(&document, &key, &session.project.name_of(&path))),
                 }
             }
             Verb::Set { key, file } => set(&session, &key, &vault_file(&session, file))?,
@@ -125,7 +125,7 @@ fn recipients(session: &Session) -> Result<Recipients> {
 }
 
 fn document(session: &Session, path: &Path) -> Result<Document> {
-    let content = read(path)?;
+    let content = read_vault(path)?;
     let text = if is_encrypted_file(&content) { session.keyring.open(&content)? } else { Zeroizing::new(content) };
     let text = Zeroizing::new(
         String::from_utf8(text.to_vec()).map_err(|_| Error::user(format!("`{}` is not text", path.display())))?,
@@ -133,8 +133,8 @@ fn document(session: &Session, path: &Path) -> Result<Document> {
     Document::parse(&session.project.name_of(path), &text)
 }
 
-fn no_such_key(document: &Document, key: &str, path: &Path) -> Error {
-    let error = Error::user(format!("`{}` has no value `{key}`", path.display()));
+fn no_such_key(document: &Document, key: &str, file: &str) -> Error {
+    let error = Error::user(format!("`{file}` has no value `{key}`"));
     error.map(|diagnostic| diagnostic.did_you_mean(key, document.paths()))
 }
 
@@ -150,19 +150,20 @@ fn clear(session: &Session, path: &Path, content: &[u8]) -> Result<Zeroizing<Vec
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        let wrapped = Error::io("read", path, &error);
-        if error.kind() == std::io::ErrorKind::NotFound {
-            wrapped.hint("`mms vault init` makes a vault")
-        } else {
-            wrapped
-        }
-    })
+    std::fs::read(path).map_err(|error| Error::io("read", path, &error))
+}
+
+fn read_vault(path: &Path) -> Result<Vec<u8>> {
+    let read = read(path);
+    if path.exists() { read } else { read.map_err(|error| error.hint("`mms vault init` makes a vault")) }
 }
 
 /// Writes a file whole or not at all, readable as before (a new one by its owner only).
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write", path, &error);
+    // A link stays one: what it leads to is written.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
@@ -177,7 +178,7 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
     let plain = if std::io::stdin().is_terminal() {
         let typed = session.prompter.password(&format!("value of `{key}`"));
-        Zeroizing::new(typed.ok_or_else(|| Error::user("no value was given"))?)
+        Zeroizing::new(typed.ok_or_else(|| Error::user(format!("no value was given for `{key}`")))?)
     } else {
         let mut text = Zeroizing::new(String::new());
         std::io::stdin()
@@ -187,6 +188,12 @@ fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
         let one_line = text.trim_end_matches('\n').lines().count() <= 1;
         if one_line { Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()) } else { text }
     };
+    if plain.is_empty() {
+        // As a rule the program before the pipe has failed.
+        return Err(
+            Error::user(format!("no value was given for `{key}`")).hint("`mms vault edit` can set an empty one")
+        );
+    }
     session.ui.redactor().add(&plain);
     if plain.len() < SHORTEST {
         session.ui.note(&format!("a secret of less than {SHORTEST} bytes cannot be masked in output"));
@@ -208,7 +215,10 @@ fn encrypt(session: &Session, path: &Path, whole: bool) -> Result<()> {
     let is_yaml = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
     let sealed = match text {
         Some(text) if is_yaml => {
-            Document::parse(&session.project.name_of(path), text)?.encrypted(None, &recipients)?.into_bytes()
+            let name = session.project.name_of(path);
+            let sealed = Document::parse(&name, text).and_then(|document| document.encrypted(None, &recipients));
+            // What is still in clear is not shown.
+            sealed.map_err(|error| without_text(error, text, &name, session.ui.redactor()))?.into_bytes()
         }
         _ => recipients.encrypt_file(&content)?,
     };
@@ -317,9 +327,10 @@ fn init(session: &Session, identity_file: Option<PathBuf>) -> Result<()> {
     };
     let vault = vault_file(session, None);
     if !session.settings.recipients.is_empty() {
-        ui.note("mms.toml names recipients already");
+        ui.note("there are recipients already (`recipients` in mms.toml, or `MMS_RECIPIENTS`)");
     } else {
-        if manifest.lines().any(|line| line.trim() == "[vault]") {
+        let table = manifest.parse::<toml::Table>().unwrap_or_default();
+        if table.contains_key("vault") {
             return Err(Error::user("mms.toml has a [vault] section without recipients")
                 .hint("add `recipients = [\"age1…\"]` to it"));
         }

@@ -92,6 +92,16 @@ impl Engine {
         outcome.await.map_err(|trouble| of_trouble(host, trouble))
     }
 
+    /// Takes the lock of a host for a verb that changes it by itself, as a run does before its first change; waits for another run as long
+    /// as [`LockOptions::patience`](super::LockOptions::patience) says. It ends with [`Engine::close`], or with the connection.
+    pub async fn lock(&self, host: &Arc<Host>) -> Result<(), Error> {
+        let outcome = async {
+            let site = self.asking_site(host, None).await?;
+            self.hold(&site).await
+        };
+        outcome.await.map(drop).map_err(|trouble| of_trouble(host, trouble))
+    }
+
     /// Runs a command as a user of the host and writes its stdout to a local file, which appears only when it succeeded. Nothing is
     /// held in memory but what is under way.
     pub async fn fetch(&self, host: &Arc<Host>, user: &str, command: &str, to: &Path) -> Result<Answer, Error> {

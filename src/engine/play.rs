@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::playbook::{Handler, Play, Vars, no_vars_file, read_vars};
+use crate::playbook::{Handler, Play, Vars, find_vars_file, no_vars_file, read_vars};
 use crate::value::Value;
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
@@ -277,10 +277,7 @@ impl Engine {
                 }
                 _ => vec![value.to_string()],
             };
-            let dir = &batch.play.dir;
-            let places = names.iter().flat_map(|name| [dir.join("vars").join(name), dir.join(name)]);
-            let found = places.into_iter().find(|path| path.is_file());
-            let Some(path) = found else {
+            let Some(path) = find_vars_file(&batch.play.dir, names.iter().map(String::as_str)) else {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let missing = no_vars_file(&names, &batch.play.dir, &self.parts.loader).at(&node.span);
                 let error = Error::from(missing);

@@ -1,5 +1,7 @@
 //! A task's arguments after validation and coercion by the module's [`super::Spec`].
 
+use std::time::Duration;
+
 use crate::value::{Fields, Value};
 
 /// Final arguments: every option of the spec that has a value, under its own name (never an alias), coerced to its type.
@@ -47,6 +49,13 @@ impl Args {
     /// An `Int` option.
     pub fn int(&self, name: &str) -> Option<i64> {
         self.fields.get(name).and_then(Value::as_i64)
+    }
+
+    /// An `Int` option that is a number of seconds; none when it has no value or is below zero. More than ten years are ten
+    /// years, so that the time can be added to any moment.
+    pub fn seconds(&self, name: &str) -> Duration {
+        const MOST: i64 = 10 * 366 * 86_400;
+        Duration::from_secs(self.int(name).unwrap_or(0).clamp(0, MOST).unsigned_abs())
     }
 
     /// A `Float` option.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::load::{Loader, RoleParts, find_tasks};
 use super::model::{Item, Loop, Play, Playbook, Task};
+use super::place::find_vars_file;
 use super::{Keywords, Parent, ParentKind};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::modules::validate;
@@ -90,7 +91,7 @@ impl<'a> Checker<'a> {
             let literal: Option<Vec<&str>> =
                 names.iter().map(|name| name.as_str().filter(|text| !text.contains("{{"))).collect();
             let Some(literal) = literal else { continue };
-            if !literal.iter().any(|name| play.dir.join(name).is_file()) {
+            if find_vars_file(&play.dir, literal.iter().copied()).is_none() {
                 self.found.push(no_vars_file(&literal, &play.dir, self.loader).at(&node.span));
             }
         }
@@ -290,8 +291,9 @@ impl<'a> Checker<'a> {
 
 /// None of the files that an entry of `vars_files` names is there.
 pub fn no_vars_file(names: &[&str], dir: &Path, loader: &Loader) -> Diagnostic {
+    let [vars, beside] = [dir.join("vars").as_path(), dir].map(|place| loader.files().shown(place));
     Diagnostic::error(format!("there is no variables file `{}`", names.join("`, `")))
-        .hint(format!("looked in `{}`", loader.files().shown(dir)))
+        .hint(format!("looked in `{vars}` and `{beside}`"))
 }
 
 /// Whether a node holds no template and no secret, so that its value is what is written.

@@ -17,6 +17,14 @@ pub fn task_dir(parent: &Arc<Parent>, playbook_dir: &Path) -> PathBuf {
         .unwrap_or_else(|| playbook_dir.to_path_buf())
 }
 
+/// The first of the files that an entry of `vars_files` names: each in `vars/` beside the playbook, or beside the playbook itself.
+pub fn find_vars_file<'a>(playbook_dir: &Path, names: impl IntoIterator<Item = &'a str>) -> Option<PathBuf> {
+    names
+        .into_iter()
+        .flat_map(|name| [playbook_dir.join("vars").join(name), playbook_dir.join(name)])
+        .find(|path| path.is_file())
+}
+
 /// Where a local file may be: in each role around the task, beside its file, beside the playbook; first under `dir`, then directly.
 pub fn search_paths(parent: &Arc<Parent>, playbook_dir: &Path, dir: &str) -> Vec<PathBuf> {
     let mut bases: Vec<PathBuf> = parent

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::journal::{self, Journal, Place};
+use super::journal::{self, Journal, Place, Verb};
 use super::plan::Targets;
 use super::site::Site;
 use super::trial::{self, Trial};
@@ -30,9 +30,9 @@ pub async fn run(site: &Site<'_>, request: &Request<'_>, talk: &dyn Talk) -> Res
     let found = find(site, request).await?;
     let seen = look(site, service, &targets).await?;
     let bytes = found.note.as_ref().and_then(|note| note.bytes).unwrap_or(found.size);
-    plan::check(&targets, &seen, Some(bytes))?;
+    plan::check(&targets.places(), &seen, Some(bytes))?;
     // Another name, so that a restore does not take it for one of its own.
-    let mut journal = plan::journal(&journal::new_id(), service, &found.file, &seen, vec![]);
+    let mut journal = plan::journal(Verb::Restore, &journal::new_id(), service, &found.file, &seen, vec![]);
     journal.service = format!("{}.drill", service.name);
     journal.units.clear();
     for place in &mut journal.places {
@@ -59,7 +59,9 @@ async fn clean(site: &Site<'_>, journal: &Journal) -> Result<()> {
 
 /// Takes away what a drill that was cut off has left.
 async fn clean_earlier(site: &Site<'_>, journal: &Journal, targets: &Targets) -> Result<()> {
-    let answer = site.must("look for earlier drills", scripts::look(&journal.service, &[], &targets.places())).await?;
+    let answer = site
+        .must("look for earlier drills", scripts::look(Verb::Restore, &journal.service, &[], &targets.places()))
+        .await?;
     let earlier = plan::Seen::parse(&answer.stdout_text()).earlier;
     for found in &earlier {
         clean(site, &found.journal).await?;

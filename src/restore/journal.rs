@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// The backup is being unpacked beside the data, or waits there. Nothing has changed.
     Staging,
+    /// The other host's service is being stopped, or is, and what is still missing is copied. Only of a migration.
+    Stopping,
     /// The service is being stopped and data swapped.
     Swapping,
     /// The restored data is in place; the service has to become well.
@@ -28,6 +30,7 @@ impl Phase {
     pub fn word(self) -> &'static str {
         match self {
             Self::Staging => "staging",
+            Self::Stopping => "stopping",
             Self::Swapping => "swapping",
             Self::Swapped => "swapped",
             Self::Undoing => "undoing",
@@ -38,9 +41,31 @@ impl Phase {
 
     /// The phase of a word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Staging, Self::Swapping, Self::Swapped, Self::Undoing, Self::Done, Self::Undone]
+        use Phase::{Done, Staging, Stopping, Swapped, Swapping, Undoing, Undone};
+        [Staging, Stopping, Swapping, Swapped, Undoing, Done, Undone]
             .into_iter()
             .find(|phase| phase.word() == word.trim())
+    }
+}
+
+/// Who swaps data. Each keeps its journals in a directory of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// A restore from a backup.
+    #[default]
+    Restore,
+    /// A migration from another host.
+    Migrate,
+}
+
+impl Verb {
+    /// The verb on the command line, and the directory of its journals.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Migrate => "migrate",
+        }
     }
 }
 
@@ -62,9 +87,12 @@ pub struct Place {
 pub struct Journal {
     /// When it began, which is also its name: `20261001T031500Z`.
     pub id: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub verb: Verb,
     /// The service.
     pub service: String,
-    /// The backup: its file name.
+    /// Where the data comes from: the backup's file name, or the host that is migrated from.
     pub backup: String,
     /// What is swapped.
     pub places: Vec<Place>,
@@ -72,6 +100,9 @@ pub struct Journal {
     pub units: Vec<String>,
     /// Units that ran before and are started again, those of other services that stop with these included.
     pub active: Vec<String>,
+    /// What a migration takes from where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<crate::migrate::journal::Origin>,
 }
 
 /// A restore found on the target.
@@ -100,7 +131,7 @@ impl Found {
     /// What is to be done with it. `same` says that the same backup is to be restored now.
     pub fn recovery(&self, same: bool) -> Recovery {
         match self.phase {
-            Phase::Staging | Phase::Undone => Recovery::Forget,
+            Phase::Staging | Phase::Stopping | Phase::Undone => Recovery::Forget,
             Phase::Swapping | Phase::Swapped if same => Recovery::Complete,
             Phase::Swapping | Phase::Swapped | Phase::Undoing => Recovery::Undo,
             Phase::Done => Recovery::Nothing,
@@ -114,6 +145,14 @@ pub fn new_id() -> String {
 }
 
 impl Journal {
+    /// What to run again when it was cut off.
+    pub fn again(&self) -> String {
+        match self.verb {
+            Verb::Restore => format!("mms restore {}", self.service),
+            Verb::Migrate => format!("mms migrate {} --from {}", self.service, self.backup),
+        }
+    }
+
     /// The text of the file.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -127,11 +166,13 @@ mod tests {
     fn found(phase: Phase) -> Found {
         let journal = Journal {
             id: "1".into(),
+            verb: Verb::Restore,
             service: "s".into(),
             backup: "b".into(),
             places: vec![],
             units: vec![],
             active: vec![],
+            origin: None,
         };
         Found { journal, phase }
     }
@@ -140,6 +181,7 @@ mod tests {
     fn what_was_touched_is_completed_or_undone_and_the_rest_forgotten() {
         for (phase, same, other) in [
             (Phase::Staging, Recovery::Forget, Recovery::Forget),
+            (Phase::Stopping, Recovery::Forget, Recovery::Forget),
             (Phase::Swapping, Recovery::Complete, Recovery::Undo),
             (Phase::Swapped, Recovery::Complete, Recovery::Undo),
             (Phase::Undoing, Recovery::Undo, Recovery::Undo),

@@ -1,6 +1,6 @@
 //! What a restore is about to do, worked out from what was seen on the target; refused while nothing is touched.
 
-use super::journal::{Found, Journal, Phase, Place};
+use super::journal::{Found, Journal, Phase, Place, Verb};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::{Origin, Strategy};
@@ -108,7 +108,7 @@ impl Targets {
         };
         if backup.strategy == Strategy::Rsync {
             return Err(wrong("it is mirrored, not archived".to_owned())
-                .hint("a mirror is a plain directory: copy from it what is needed, e.g. with `rsync -a`"));
+                .hint(format!("`mms restore {} --mirror` brings back what a mirror has", service.name)));
         }
         let paths: Vec<String> = backup.paths.0.iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
         if let Some(path) = paths.iter().find(|path| !path.starts_with('/') || path.len() < 2 || path.contains("/../"))
@@ -168,13 +168,13 @@ fn database(service: &Service) -> Result<Database> {
     }
 }
 
-/// The journal of a restore that begins now.
-pub fn journal(id: &str, service: &Service, backup: &str, seen: &Seen, active: Vec<String>) -> Journal {
+/// The journal of a restore or migration that begins now.
+pub fn journal(verb: Verb, id: &str, service: &Service, backup: &str, seen: &Seen, active: Vec<String>) -> Journal {
     let places = seen.paths.iter().map(|seen| {
         let live = seen.real.clone();
         let (parent, name) = live.rsplit_once('/').unwrap_or(("", &live));
         Place {
-            staged: format!("{parent}/.mms-restore-{id}-{name}"),
+            staged: format!("{parent}/.mms-{}-{id}-{name}", verb.word()),
             replaced: format!("{live}.mms-replaced-{id}"),
             existed: seen.kind != "absent",
             live,
@@ -182,16 +182,18 @@ pub fn journal(id: &str, service: &Service, backup: &str, seen: &Seen, active: V
     });
     Journal {
         id: id.to_owned(),
+        verb,
         service: service.name.clone(),
         backup: backup.to_owned(),
         places: places.collect(),
         units: service.containers.keys().map(|name| format!("{name}.service")).collect(),
         active,
+        origin: None,
     }
 }
 
 /// Refuses what cannot go well. `bytes` is what the backup unpacks to, where that is known.
-pub fn check(targets: &Targets, seen: &Seen, bytes: Option<u64>) -> Result<()> {
+pub fn check(paths: &[String], seen: &Seen, bytes: Option<u64>) -> Result<()> {
     let refuse = |text: String| Err(Error::new(ErrorKind::Failed, text));
     if !seen.bus {
         return refuse("the service manager of the containers' user does not run on the target".to_owned())
@@ -206,7 +208,7 @@ pub fn check(targets: &Targets, seen: &Seen, bytes: Option<u64>) -> Result<()> {
             error.hint("deploy it first: `mms deploy-service`, or `mms deploy --restore` for everything")
         });
     }
-    for (path, seen) in targets.places().iter().zip(&seen.paths) {
+    for (path, seen) in paths.iter().zip(&seen.paths) {
         if seen.mount {
             return refuse(format!("`{path}` is a mount point, which cannot be swapped by renaming"))
                 .map_err(|error: Error| error.hint("name a directory below it in `backup.paths`"));
@@ -286,9 +288,9 @@ mod tests {
             serde_json::json!({"image": "docker.io/x/web:1", "backup": {"strategy": "sqlite", "paths": "/c/s"}});
         let targets = Targets::of(&service(definition)).unwrap();
         let gib = 1 << 30;
-        check(&targets, &seen("directory", 2 << 20), Some(gib)).unwrap();
-        check(&targets, &seen("absent", 2 << 20), None).unwrap();
-        let why = |seen: &Seen| check(&targets, seen, Some(gib)).unwrap_err().to_string();
+        check(&targets.places(), &seen("directory", 2 << 20), Some(gib)).unwrap();
+        check(&targets.places(), &seen("absent", 2 << 20), None).unwrap();
+        let why = |seen: &Seen| check(&targets.places(), seen, Some(gib)).unwrap_err().to_string();
         assert!(why(&seen("directory", 1 << 20)).contains("are needed"));
         assert!(why(&seen("link", 2 << 20)).contains("symbolic link"));
         let mut mounted = seen("directory", 2 << 20);

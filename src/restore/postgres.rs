@@ -65,8 +65,14 @@ pub(super) async fn load(
     outcome.and(ended.map(drop))
 }
 
-/// Starts a server of its own on a fresh data directory. Gives the name of its container.
-async fn start(site: &Site<'_>, service: &Service, database: &Database, prefix: &str, fresh: &str) -> Result<String> {
+/// Starts a server of its own on a data directory that nothing else uses. Gives the name of its container.
+pub(crate) async fn start(
+    site: &Site<'_>,
+    service: &Service,
+    database: &Database,
+    prefix: &str,
+    fresh: &str,
+) -> Result<String> {
     let name = &database.container;
     let texts = units(site, std::slice::from_ref(name)).await?;
     let text = texts.get(name).ok_or_else(|| not_deployed(&service.name, name))?;
@@ -86,9 +92,10 @@ async fn start(site: &Site<'_>, service: &Service, database: &Database, prefix: 
     let settled = deploy::settle(site, site.has_root(), &site.user, definition.into_iter().collect()).await;
     match settled.map_err(|failure| site.of_failure(failure))?.first() {
         None => Ok(container),
-        Some((_, why)) => {
-            Err(Error::new(ErrorKind::Failed, format!("a fresh database server does not become well: {why}")))
-        }
+        Some((_, why)) => Err(Error::new(
+            ErrorKind::Failed,
+            format!("a database server of its own does not become well on the data: {why}"),
+        )),
     }
 }
 

@@ -1,19 +1,20 @@
 //! The shell text of a restore's steps. All of it runs as the containers' user, and each step may be run again.
 
-use super::journal::{Journal, Phase, Place};
+use super::journal::{Journal, Phase, Place, Verb};
 use crate::service::observe::{PRELUDE, STATE};
 use crate::sh;
 
 /// What every script that works on one restore begins with. Whoever started it may go away: what was begun is brought to the end
 /// of the script.
-fn head(journal: &Journal) -> String {
+pub(crate) fn head(journal: &Journal) -> String {
     format!(
         r#"{PRELUDE}trap '' HUP PIPE
-dir=$HOME/{STATE}/restore/{service}/{id}
+dir=$HOME/{STATE}/{verb}/{service}/{id}
 phase() {{ printf '%s\n' "$1" >"$dir/.phase" && mv -f "$dir/.phase" "$dir/phase" && sync; }}
 there() {{ [ -e "$1" ] || [ -L "$1" ]; }}
 away() {{ ! there "$1" || podman unshare rm -rf -- "$1"; }}
 "#,
+        verb = journal.verb.word(),
         service = sh::quote(&journal.service),
         id = sh::quote(&journal.id),
     )
@@ -21,11 +22,11 @@ away() {{ ! there "$1" || podman unshare rm -rf -- "$1"; }}
 
 /// What is on the target: earlier restores of a service (`@restore phase journal`), containers without a unit (`@missing name`), and
 /// for each path `@path type mount writable free-KiB file-system` and `@real path`, which is where a link leads.
-pub(super) fn look(service: &str, containers: &[String], paths: &[String]) -> String {
+pub(crate) fn look(verb: Verb, service: &str, containers: &[String], paths: &[String]) -> String {
     let mut text = format!(
         r#"{PRELUDE}[ -S "$XDG_RUNTIME_DIR/bus" ] && echo '@bus'
 command -v tar >/dev/null && echo '@tar'
-for dir in "$HOME/{STATE}/restore/"{service}/*/; do
+for dir in "$HOME/{STATE}/{verb}/"{service}/*/; do
   [ -f "$dir/journal" ] || continue
   printf '@restore %s ' "$(cat "$dir/phase" 2>/dev/null || echo staging)"; tr -d '\n' <"$dir/journal"; echo
 done
@@ -35,11 +36,14 @@ look() {{
   while [ ! -d "$parent" ]; do parent=$(dirname -- "$parent"); done
   type=absent; [ -d "$1" ] && type=directory; [ -f "$1" ] && type=file; [ -L "$1" ] && type=link
   mount=no; [ "$type" = directory ] && [ "$(stat -c %d -- "$1")" != "$(stat -c %d -- "$parent")" ] && mount=yes
+  # Of the same file system, by `mount --bind`.
+  mountpoint -q -- "$1" 2>/dev/null && mount=yes
   writable=no; [ -w "$parent" ] && writable=yes
   printf '@path %s %s %s %s\n' "$type" "$mount" "$writable" "$(df -Pk -- "$parent" | awk 'NR == 2 {{ print $4, $6 }}')"
   printf '@real %s\n' "$1"
 }}
 "#,
+        verb = verb.word(),
         service = sh::quote(service),
     );
     for name in containers {
@@ -54,7 +58,7 @@ look() {{
 }
 
 /// Notes what is about to be done, and who does it. Refuses when another restore of the service is under way: its shell is alive.
-pub(super) fn begin(journal: &Journal, owner: &str) -> String {
+pub(crate) fn begin(journal: &Journal, owner: &str) -> String {
     let mut text = lock(&journal.service, owner);
     text.push_str(&head(journal));
     text.push_str(&format!(
@@ -74,7 +78,7 @@ pub(super) fn begin(journal: &Journal, owner: &str) -> String {
 /// Takes the lock of a service's restores for this shell: process, its start and the boot, then who, since when, until when; the same
 /// form as the lock of backups, and both heed each other. The one who held it and is gone (its process ended, the machine was
 /// started anew) holds it no longer. Status 75: somebody else is at work, named on stdout.
-pub(super) fn lock(service: &str, owner: &str) -> String {
+pub(crate) fn lock(service: &str, owner: &str) -> String {
     format!(
         r#"{PRELUDE}mkdir -p "$HOME/{STATE}/restore/"{service} || exit 1
 lock=$HOME/{STATE}/restore/{service}/lock
@@ -87,7 +91,7 @@ held() {{
 me="$$ $(born $$) $boot"
 for try in 1 2 3 4 5; do
   printf '%s
-' "$me" {owner} "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(($(date +%s) + 86400))" >"$lock.$$"
+' "$me" {owner} "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(($(date +%s) + 86400))" >"$lock.$$" || {{ rm -f "$lock.$$"; exit 1; }}
   taken=no; ln "$lock.$$" "$lock" 2>/dev/null && taken=yes
   rm -f "$lock.$$"
   [ "$(head -n 1 "$lock" 2>/dev/null)" = "$me" ] && taken=yes
@@ -108,7 +112,7 @@ true
 }
 
 /// Gives the lock back.
-pub(super) fn unlock(service: &str) -> String {
+pub(crate) fn unlock(service: &str) -> String {
     format!(
         "{PRELUDE}cd {STATE}/restore || exit 0\nrm -f {0}/lock\nrmdir {0} 2>/dev/null && cd .. && rmdir restore 2>/dev/null\nexit 0\n",
         sh::quote(service)
@@ -118,7 +122,7 @@ pub(super) fn unlock(service: &str) -> String {
 /// Unpacks a tar stream whose names are paths from the root on, with owners as the user's namespace has them. `packed`: it comes as
 /// frames of zstd. tar does not notice when a stream ends between two members, so zstd must say that it came to the end; when tar has
 /// gone (141, 70: nobody reads), tar has said why.
-pub(super) fn unpack(packed: bool) -> String {
+pub(crate) fn unpack(packed: bool) -> String {
     let tar = "tar -C / --numeric-owner -xpf -";
     let inside = if packed {
         format!(
@@ -131,7 +135,7 @@ pub(super) fn unpack(packed: bool) -> String {
 }
 
 /// Everything that was unpacked is on the disk, not only in memory.
-pub(super) fn settle_down(journal: &Journal) -> String {
+pub(crate) fn settle_down(journal: &Journal) -> String {
     let mut text = head(journal);
     for place in &journal.places {
         text.push_str(&format!(
@@ -145,7 +149,7 @@ pub(super) fn settle_down(journal: &Journal) -> String {
 
 /// Stops the service, swaps its data, starts it: one script, so that the service is away for as short as can be, and so that a
 /// connection that is cut in the middle does not leave it stopped.
-pub(super) fn swap(journal: &Journal) -> String {
+pub(crate) fn swap(journal: &Journal) -> String {
     let mut text = head(journal);
     text.push_str(&format!("phase {} || exit 1\n", Phase::Swapping.word()));
     text.push_str(&stop(journal));
@@ -165,7 +169,7 @@ pub(super) fn swap(journal: &Journal) -> String {
 }
 
 /// Puts the old data back and starts what ran before.
-pub(super) fn undo(journal: &Journal) -> String {
+pub(crate) fn undo(journal: &Journal) -> String {
     let mut text = head(journal);
     text.push_str(&format!("phase {} || exit 1\n", Phase::Undoing.word()));
     text.push_str(&stop(journal));
@@ -186,7 +190,7 @@ pub(super) fn undo(journal: &Journal) -> String {
 }
 
 /// The restore has succeeded: what earlier ones had kept goes, what this one replaced stays.
-pub(super) fn done(journal: &Journal, earlier: &[&Journal]) -> String {
+pub(crate) fn done(journal: &Journal, earlier: &[&Journal]) -> String {
     let mut text = format!("{}phase {} || exit 1\n", head(journal), Phase::Done.word());
     for journal in earlier {
         text.push_str(&remove(journal));
@@ -196,20 +200,21 @@ pub(super) fn done(journal: &Journal, earlier: &[&Journal]) -> String {
 }
 
 /// Takes away all that a restore has left, but never what is in use.
-pub(super) fn forget(journal: &Journal) -> String {
+pub(crate) fn forget(journal: &Journal) -> String {
     format!("{}{}exit 0\n", head(journal), remove(journal))
 }
 
-fn remove(journal: &Journal) -> String {
+pub(crate) fn remove(journal: &Journal) -> String {
     let mut text = String::new();
     for Place { staged, replaced, .. } in &journal.places {
         text.push_str(&format!("away {}\naway {}\n", sh::quote(staged), sh::quote(replaced)));
     }
     text.push_str(&format!(
         // The last one takes the directories above it along; a lock in them keeps them.
-        "(cd {STATE}/restore 2>/dev/null && rm -rf {0}/{1} && rmdir {0} && cd .. && rmdir restore) 2>/dev/null\n",
+        "(cd {STATE}/{2} 2>/dev/null && rm -rf {0}/{1} && rmdir {0} && cd .. && rmdir {2}) 2>/dev/null\n",
         sh::quote(&journal.service),
-        sh::quote(&journal.id)
+        sh::quote(&journal.id),
+        journal.verb.word()
     ));
     text
 }
@@ -231,7 +236,7 @@ fn start_units(units: &[&String]) -> String {
 }
 
 /// Every container unit that runs: one name on each line.
-pub(super) fn active() -> String {
+pub(crate) fn active() -> String {
     format!(
         r#"{PRELUDE}for unit in .config/containers/systemd/*.container; do
   [ -f "$unit" ] || continue
@@ -244,7 +249,7 @@ exit 0
 }
 
 /// Puts the units of a trial into the runtime directory and starts them; `units` are file name → text.
-pub(super) fn start_trial(units: &[(String, String)], empty: &[String], start: &[String]) -> String {
+pub(crate) fn start_trial(units: &[(String, String)], empty: &[String], start: &[String]) -> String {
     let mut text = format!("{PRELUDE}units=$XDG_RUNTIME_DIR/containers/systemd\nmkdir -p \"$units\" || exit 1\n");
     for path in empty {
         text.push_str(&format!("(umask 022; mkdir -p -- {}) || exit 1\n", sh::quote(path)));
@@ -260,7 +265,7 @@ pub(super) fn start_trial(units: &[(String, String)], empty: &[String], start: &
 }
 
 /// Ends a trial and takes away all it made. May be run at any time, also when there is no trial.
-pub(super) fn end_trial(prefix: &str, directories: &[String]) -> String {
+pub(crate) fn end_trial(prefix: &str, directories: &[String]) -> String {
     let prefix = sh::quote(prefix);
     let mut text = format!(
         r#"{PRELUDE}trap '' HUP PIPE
@@ -292,7 +297,7 @@ systemctl --user daemon-reload
 }
 
 /// The text of unit files: `@unit length name` and the text.
-pub(super) fn units(names: &[String]) -> String {
+pub(crate) fn units(names: &[String]) -> String {
     let mut text = format!("{PRELUDE}cd {} || exit 1\n", sh::quote(crate::service::observe::UNITS));
     for name in names {
         let file = sh::quote(&format!("{name}.container"));
@@ -305,12 +310,12 @@ pub(super) fn units(names: &[String]) -> String {
 }
 
 /// The directory of a restore's own files.
-pub(super) fn own_directory(journal: &Journal) -> String {
+pub(crate) fn own_directory(journal: &Journal) -> String {
     format!("{}printf '%s\\n' \"$dir\"\n", head(journal))
 }
 
 /// Makes a fresh data directory for a database server, with the permissions of the old one.
-pub(super) fn fresh(live: &str, fresh: &str) -> String {
+pub(crate) fn fresh(live: &str, fresh: &str) -> String {
     let (live, fresh) = (sh::quote(live), sh::quote(fresh));
     format!(
         "{PRELUDE}mkdir -p -- {fresh} || exit 1\nchmod \"$(stat -c %a -- {live} 2>/dev/null || echo 700)\" -- {fresh} || exit 1\n"
@@ -318,7 +323,7 @@ pub(super) fn fresh(live: &str, fresh: &str) -> String {
 }
 
 /// Waits until a server takes connections over TCP, which the one that only initialises the data directory does not.
-pub(super) fn await_server(container: &str, user: &str) -> String {
+pub(crate) fn await_server(container: &str, user: &str) -> String {
     let (container, user) = (sh::quote(container), sh::quote(user));
     format!(
         r#"{PRELUDE}i=0
@@ -333,7 +338,7 @@ done
 /// Loads a dump. On stdout: the SQLSTATE of each statement that failed, and no text, which might hold data.
 ///
 /// The superuser keeps the password of now: the one of the dump may be older than the one in the vault.
-pub(super) fn load(container: &str, user: &str, database: Option<&str>, dump: &str) -> String {
+pub(crate) fn load(container: &str, user: &str, database: Option<&str>, dump: &str) -> String {
     let psql = format!(
         "podman exec --interactive {} psql --no-psqlrc --quiet --set VERBOSITY=sqlstate --username {}",
         sh::quote(container),

@@ -11,7 +11,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::Talk;
 use crate::connection::{Answer, Become, Connection, ConnectionError, Frame};
-use crate::engine::Reached;
+use crate::engine::{Engine, Host as Machine, Reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modules::{Diff, Failure, Gate, Host};
 
@@ -27,12 +27,35 @@ pub struct Site<'a> {
     /// How to become root, where that is allowed: only for reading the system's journal.
     as_root: Option<Become>,
     talk: &'a dyn Talk,
+    /// Whose lock of the host is taken before anything is changed.
+    locks: Option<(&'a Engine, &'a Arc<Machine>)>,
 }
 
 impl<'a> Site<'a> {
     /// A host as this user.
     pub fn new(name: &str, user: &str, reached: Reached, as_root: Option<Become>, talk: &'a dyn Talk) -> Self {
-        Self { name: name.to_owned(), user: user.to_owned(), reached, second: OnceCell::new(), as_root, talk }
+        Self {
+            name: name.to_owned(),
+            user: user.to_owned(),
+            reached,
+            second: OnceCell::new(),
+            as_root,
+            talk,
+            locks: None,
+        }
+    }
+
+    /// The same, and no run works on the host at the same time.
+    pub fn locking(self, engine: &'a Engine, host: &'a Arc<Machine>) -> Self {
+        Self { locks: Some((engine, host)), ..self }
+    }
+
+    /// Takes the lock that runs take, once it is free.
+    pub async fn hold(&self) -> Result<()> {
+        match self.locks {
+            Some((engine, host)) => engine.lock(host).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether the system's journal can be read.
@@ -49,6 +72,11 @@ impl<'a> Site<'a> {
     pub async fn must(&self, what: &str, script: String) -> Result<Answer> {
         let answer = self.ask(script).await?;
         self.checked(what, answer)
+    }
+
+    /// Makes the connection anew after it was lost. Everything that ran over it has lost its stdin.
+    pub async fn connect_again(&self) -> Result<()> {
+        self.reached.connection.reset().await.map_err(|error| self.of_connection(error))
     }
 
     /// The answer, if the command succeeded.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::journal::Journal;
+use super::journal::{Journal, Verb};
 use super::site::Site;
 use super::{Talk, scripts};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use crate::service::{Service, deploy};
 
 /// Swaps data, starts the service and waits until it is well. When it is not, the old data is put back and the error says so.
 /// May be called again for a restore that was cut off in the middle of it. Gives the time the service was away.
-pub(super) async fn swap(
+pub(crate) async fn swap(
     site: &Site<'_>,
     service: &Service,
     journal: &Journal,
@@ -20,23 +20,33 @@ pub(super) async fn swap(
 ) -> Result<Duration> {
     talk.progress(&site.name, &format!("swapping the data of {}", service.name));
     let began = Instant::now();
-    let swapped = site.must("swap the data", scripts::swap(journal)).await;
+    let mut swapped = site.must("swap the data", scripts::swap(journal)).await;
+    for _ in 0..TRIES {
+        if !swapped.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        if let Ok(()) = back(site, service).await {
+            talk.note(&format!("{}: the connection was lost in the middle of the swap; connected again", site.name));
+            swapped = site.must("swap the data", scripts::swap(journal)).await;
+        }
+    }
     if let Err(error) = swapped {
         // A connection that was lost says nothing of how far the script came; the journal does.
         return Err(match error.kind() {
             ErrorKind::Unreachable => error
                 .hint("the service may be in the middle of the swap")
-                .hint(format!("`mms restore {}` completes or undoes it", service.name)),
+                .hint(format!("`{}` completes or undoes it", journal.again())),
             _ => went_back(site, service, journal, error).await,
         });
     }
-    let failed = gate(site, service).await?;
+    let failed = gate(site, service, journal).await?;
     let downtime = began.elapsed();
     if !failed.is_empty() {
         let why: Vec<String> = failed.iter().map(|(name, why)| format!("`{name}` is not well: {why}")).collect();
         let error = Error::new(
             ErrorKind::Failed,
-            format!("{}: `{}` is not well on the restored data\n{}", site.name, service.name, why.join("\n")),
+            format!("{}: `{}` is not well on the {} data\n{}", site.name, service.name, word(journal), why.join("\n")),
         );
         return Err(went_back(site, service, journal, error).await);
     }
@@ -44,12 +54,22 @@ pub(super) async fn swap(
     Ok(downtime)
 }
 
-async fn gate(site: &Site<'_>, service: &Service) -> Result<Vec<(String, String)>> {
+/// A connection that was lost in the middle of the swap, when the service may be stopped, is made again: so often, with such a pause.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects again and takes the lock again. What was begun over the old connection goes on to its end, and holds the lock until then.
+async fn back(site: &Site<'_>, service: &Service) -> Result<()> {
+    site.connect_again().await?;
+    site.must("take the lock", scripts::lock(&service.name, "a restore whose connection was lost")).await.map(drop)
+}
+
+async fn gate(site: &Site<'_>, service: &Service, journal: &Journal) -> Result<Vec<(String, String)>> {
     let containers: BTreeMap<String, _> =
         service.containers.iter().map(|(name, container)| (name.clone(), container)).collect();
     let settled = deploy::settle(site, site.has_root(), &site.user, containers).await;
     settled.map_err(|failure| {
-        site.of_failure(failure).hint(format!("`mms restore {}` completes or undoes what was begun", service.name))
+        site.of_failure(failure).hint(format!("`{}` completes or undoes what was begun", journal.again()))
     })
 }
 
@@ -62,12 +82,19 @@ async fn went_back(site: &Site<'_>, service: &Service, journal: &Journal, error:
         )),
         Err(own) => error
             .hint(format!("going back failed as well: {}", own.message()))
-            .hint(format!("`mms restore {}` tries again; no data was removed", service.name)),
+            .hint(format!("`{}` tries again; no data was removed", journal.again())),
     }
 }
 
-/// Puts the old data back, starts what ran before, and takes away what was restored.
-pub(super) async fn undo(site: &Site<'_>, service: &Service, journal: &Journal) -> Result<()> {
+fn word(journal: &Journal) -> &'static str {
+    match journal.verb {
+        Verb::Restore => "restored",
+        Verb::Migrate => "migrated",
+    }
+}
+
+/// Puts the old data back, starts what ran before, and takes away what was restored. What was migrated stays in its staging place.
+pub(crate) async fn undo(site: &Site<'_>, service: &Service, journal: &Journal) -> Result<()> {
     site.must("put the old data back", scripts::undo(journal)).await?;
     let ran: BTreeMap<String, _> = service
         .containers
@@ -77,7 +104,10 @@ pub(super) async fn undo(site: &Site<'_>, service: &Service, journal: &Journal) 
         .collect();
     let settled = deploy::settle(site, site.has_root(), &site.user, ran).await;
     let failed = settled.map_err(|failure| site.of_failure(failure))?;
-    site.must("remove what was restored", scripts::forget(journal)).await?;
+    // A migration's copy makes the next attempt short; and what was written to it since may be all there is of that.
+    if journal.verb == Verb::Restore {
+        site.must("remove what was restored", scripts::forget(journal)).await?;
+    }
     match failed.first() {
         None => Ok(()),
         Some((name, why)) => Err(Error::new(

@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::error::{Error, Result};
 use crate::template::{Scope, Templar};
 use crate::value::{self, Value};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 
 /// Reads a definition whose strings are final. `name` is the service's name unless the definition has its own; `written` is
 /// the YAML it came from, for errors to point into.
@@ -20,7 +20,71 @@ pub fn read(name: &str, definition: &Value, written: Option<&Node>) -> Result<Se
     read_json(name, &value::to_json(definition)).map_err(|error| explain(name, error, written))
 }
 
+/// What is wrong with a definition as far as that can be told before its templates are filled in: keys that there are not, and values
+/// of another type than is wanted. A definition without templates is read to its end.
+pub fn check(name: &str, written: &Node) -> Result<()> {
+    // What is no JSON is told when it is read.
+    let Ok(mut json) = crate::yaml::from_node::<Json>(written) else { return Ok(()) };
+    if !is_templated(written) {
+        return read_json(name, &json).map(|_| ()).map_err(|error| explain(name, error, Some(written)));
+    }
+    let mut whole = true;
+    while let Err(error) = typed(name, &json) {
+        let at = node_at(written, &error.path);
+        let certain = error.key || !at.is_some_and(is_templated) || (whole && error.path.is_empty());
+        if certain {
+            return Err(explain(name, error, Some(written)));
+        }
+        // What its template yields may be right: the rest is looked at without it.
+        if !take_out(&mut json, &error.path) {
+            break;
+        }
+        whole = false;
+    }
+    Ok(())
+}
+
+fn is_templated(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Str(text) => node.tag.is_some() || ["{{", "{%", "{#"].iter().any(|open| text.contains(*open)),
+        Kind::List(items) => items.iter().any(is_templated),
+        Kind::Map(map) => map.iter().any(|(key, value)| is_templated(key) || is_templated(value)),
+        _ => false,
+    }
+}
+
+fn node_at<'a>(root: &'a Node, path: &[Step]) -> Option<&'a Node> {
+    path.iter().try_fold(root, |node, step| match step {
+        Step::Key(name) => node.as_map().and_then(|map| map.get(name)),
+        Step::Index(index) => node.as_list().and_then(|items| items.get(*index)),
+    })
+}
+
+/// Removes the innermost entry of a mapping that a path leads into; false when there is none.
+fn take_out(json: &mut Json, path: &[Step]) -> bool {
+    let Some(last) = path.iter().rposition(|step| matches!(step, Step::Key(_))) else { return false };
+    let (above, below) = path.split_at(last);
+    let Some(Step::Key(key)) = below.first() else { return false };
+    let mut at = json;
+    for step in above {
+        let next = match step {
+            Step::Key(name) => at.get_mut(name.as_str()),
+            Step::Index(index) => at.get_mut(*index),
+        };
+        let Some(next) = next else { return false };
+        at = next;
+    }
+    at.as_object_mut().is_some_and(|entries| entries.remove(key).is_some())
+}
+
 fn read_json(name: &str, json: &Json) -> Result<Service, ReadError> {
+    let (service, single) = typed(name, json)?;
+    service.validate(single)?;
+    Ok(service)
+}
+
+/// A definition in its types, and whether it has the keys of its only container at the top; not validated.
+fn typed(name: &str, json: &Json) -> Result<(Service, bool), ReadError> {
     let Json::Object(entries) = json else {
         return Err(ReadError::new(vec![], "expected a mapping that describes a service"));
     };
@@ -49,16 +113,13 @@ fn read_json(name: &str, json: &Json) -> Result<Service, ReadError> {
     }
     service.entry("name").or_insert_with(|| Json::from(name));
     if !single {
-        let service: Service = read::from_json(&Json::Object(service))?;
-        service.validate(false)?;
-        return Ok(service);
+        return Ok((read::from_json(&Json::Object(service))?, false));
     }
     service.insert("containers".to_owned(), Json::Object(serde_json::Map::new()));
     let mut service: Service = read::from_json(&Json::Object(service))?;
     let container: Container = read::from_json(&Json::Object(container))?;
     service.containers = IndexMap::from([(service.name.clone(), container)]);
-    service.validate(true)?;
-    Ok(service)
+    Ok((service, true))
 }
 
 fn explain(name: &str, error: ReadError, written: Option<&Node>) -> Error {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod container;
+pub mod migrate;
 mod port;
 mod scalar;
 mod validate;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 pub use backup::{Backup, Mirror, Notified, Notify, Occasion, Retention, Strategy, is_url};
 pub use container::{Container, Gpu, Health, OnFailure, Restart, Secret};
+pub use migrate::Migrate;
 pub use port::{Port, Protocol};
 pub use scalar::{Command, Mode, Names, Seconds, Size, Text};
 pub use volume::{Origin, Volume};
@@ -43,6 +45,9 @@ pub struct Service {
     /// How it is backed up.
     #[serde(default)]
     pub backup: Option<Backup>,
+    /// How the same application is found and moved when it runs on another host (`mms migrate`).
+    #[serde(default)]
+    pub migrate: Option<Migrate>,
 }
 
 /// A directory on the host.

@@ -325,10 +325,8 @@ fn float_digits(value: f64, kind: Option<char>, layout: &Layout) -> Eval<String>
         Some(kind @ ('e' | 'E')) => exponent(&format!("{value:.precision$e}"), kind),
         Some('g') => general(value, precision.max(1)),
         Some('G') => general(value, precision.max(1)).to_uppercase(),
-        None => match layout.precision {
-            Some(precision) => general(value, precision.max(1)),
-            None => py::float_text(value),
-        },
+        None if layout.precision.is_some() => general(value, precision.max(1)),
+        None => py::float_text(value),
         Some(other) => return Err(Stop::error(format!("the format `{other}` does not fit a number"))),
     })
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::keyring::is_age;
 use super::seal::{check_key, decode, seal};
 use super::{Keyring, Recipients};
-use crate::diagnostic::Source;
+use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::yaml::{self, Kind, Node, Tag};
 
@@ -17,6 +17,10 @@ use crate::yaml::{self, Kind, Node, Tag};
 pub struct Document {
     source: Arc<Source>,
     leaves: Vec<Leaf>,
+    /// Keys without a value: their paths, and where a value belongs.
+    empty: Vec<(String, usize)>,
+    /// Keys that are written twice; YAML counts the last one.
+    twice: Vec<Diagnostic>,
 }
 
 /// One scalar value.
@@ -26,8 +30,10 @@ struct Leaf {
     path: String,
     /// Its bytes in the text, with the tag.
     range: Range<usize>,
-    /// The column of the key it belongs to.
+    /// How far a block of lines in its place must at least be indented, less one.
     indent: usize,
+    /// Whether it stands between braces or brackets, where no block of lines can.
+    flow: bool,
     node: Node,
 }
 
@@ -58,14 +64,14 @@ impl Document {
     /// When it is not a YAML mapping.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let source = Source::new(name, text);
-        let node = yaml::parse(&source)?.node;
+        let yaml::Parsed { node, warnings } = yaml::parse(&source)?;
         if !matches!(node.kind, Kind::Map(_) | Kind::Null) {
             return Err(Error::user(format!("a vault file is a mapping, this is {}", node.kind_name())).at(&node.span));
         }
-        let mut leaves = vec![];
-        collect(&source, &node, String::new(), 0, &mut leaves);
-        leaves.sort_by_key(|leaf| leaf.range.start);
-        Ok(Self { source, leaves })
+        let mut document = Self { source, leaves: vec![], empty: vec![], twice: warnings };
+        document.collect(&node, String::new(), 0, false);
+        document.leaves.sort_by_key(|leaf| leaf.range.start);
+        Ok(document)
     }
 
     /// The text as it is.
@@ -89,15 +95,37 @@ impl Document {
             if !leaf.is_sealed() {
                 return Ok(None);
             }
-            self.open(leaf, keyring).map(|plain| Some(scalar(&plain, leaf.indent)))
+            let rest = self.source.text.get(leaf.range.end..).unwrap_or_default();
+            // A comment behind a block of lines would become a part of it.
+            let last = self.source.text.get(..leaf.range.end).is_some_and(|text| text.ends_with('\n'))
+                || rest.lines().next().is_none_or(|rest| rest.trim().is_empty());
+            let block = (last && !leaf.flow).then_some(leaf.indent);
+            self.open(leaf, keyring).map(|plain| Some(scalar(&plain, block)))
         };
+        self.each_once()?;
         self.replace(replaced).map(Zeroizing::new)
     }
 
     /// The same file with every value encrypted. Values that `before` holds under the same path keep its ciphertext.
+    ///
+    /// # Errors
+    /// When a value would stay in clear: one whose key is written twice, an alias, text that only claims to be encrypted.
     pub fn encrypted(&self, before: Option<(&Self, &Keyring)>, recipients: &Recipients) -> Result<String> {
+        if let Some(twice) = self.twice.first() {
+            let error = Error::user(twice.message.clone());
+            let error = match &twice.span {
+                Some(span) => error.at(&self.hidden(span)),
+                None => error,
+            };
+            return Err(error.hint("remove one of them: the other one would stay in clear"));
+        }
+        self.each_once()?;
         self.replace(|leaf| {
             if leaf.is_sealed() {
+                // Kept as it is, once it is sure that it is what its tag says.
+                decode(leaf.node.as_str().unwrap_or_default())
+                    .map_err(|error| error.at(&self.hidden(&leaf.node.span)))?;
+                Self::check_key(leaf)?;
                 return Ok(None);
             }
             let plain = Zeroizing::new(leaf.text(&self.source));
@@ -114,10 +142,37 @@ impl Document {
     /// The file with one value set: replaced where it stands, or added at the end.
     pub fn set(&self, path: &str, plain: &str, recipients: &Recipients) -> Result<String> {
         let sealed = format!("!age {}", seal(plain, path, recipients)?);
-        if self.leaves.iter().any(|leaf| leaf.path == path) {
-            return self.replace(|leaf| Ok((leaf.path == path).then(|| sealed.clone())));
+        let text = if self.leaves.iter().any(|leaf| leaf.path == path) {
+            self.each_once()?;
+            self.replace(|leaf| Ok((leaf.path == path).then(|| sealed.clone())))?
+        } else if let Some((_, at)) = self.empty.iter().find(|(empty, _)| empty == path) {
+            let mut text = self.source.text.clone();
+            text.insert_str(*at, &format!(" {sealed}"));
+            text
+        } else {
+            self.added(path, &sealed)?
+        };
+        let there = Self::parse(&self.source.name, &text).is_ok_and(|document| {
+            let values = document.leaves.iter().map(|leaf| leaf.path.as_str());
+            let kept = self.leaves.iter().all(|old| values.clone().any(|path| path == old.path));
+            kept && document.twice.len() == self.twice.len() && values.clone().any(|value| value == path)
+        });
+        if there {
+            return Ok(text);
         }
-        if !path.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        Err(Error::user(format!("`{path}` cannot be added to `{}` as it is written", self.source.name))
+            .hint("add it with `mms vault edit`"))
+    }
+
+    /// The file with a line at the end.
+    fn added(&self, path: &str, sealed: &str) -> Result<String> {
+        let below = |value: &str| value.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        let values = self.leaves.iter().map(|leaf| &leaf.path).chain(self.empty.iter().map(|(path, _)| path));
+        if let Some(inner) = values.into_iter().find(|value| below(value)) {
+            return Err(Error::user(format!("`{path}` is not one value: there is `{inner}` in it"))
+                .hint("name the value that is meant, or use `mms vault edit`"));
+        }
+        if path.is_empty() || !path.chars().all(|c| c.is_alphanumeric() || c == '_') {
             return Err(Error::user(format!("there is no value at `{path}` and it is not a plain name"))
                 .hint("add it with `mms vault edit`"));
         }
@@ -127,6 +182,30 @@ impl Document {
         }
         text.push_str(&format!("{path}: {sealed}\n"));
         Ok(text)
+    }
+
+    /// The same place, for an error that must not quote what stands there in clear.
+    fn hidden(&self, span: &Span) -> Span {
+        Span::new(&Source::hidden(self.source.name.as_str(), &self.source.text), span.start, span.end)
+    }
+
+    /// Refuses values that stand at several keys by an alias or a merge key, and values that share a path.
+    fn each_once(&self) -> Result<()> {
+        let mut paths = std::collections::HashSet::new();
+        for (index, leaf) in self.leaves.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|index| self.leaves.get(index));
+            if let Some(other) = before.filter(|other| other.range.start == leaf.range.start) {
+                return Err(Error::user(format!("`{}` and `{}` are one value, by an alias", other.path, leaf.path))
+                    .at(&self.hidden(&leaf.node.span))
+                    .hint("every value of a vault is encrypted for its own key: write it twice, or `\"{{ … }}\"` outside of the vault"));
+            }
+            if !paths.insert(leaf.path.as_str()) {
+                return Err(Error::user(format!("two values have the path `{}`", leaf.path))
+                    .at(&self.hidden(&leaf.node.span))
+                    .hint("rename a key with a dot or bracket in it"));
+            }
+        }
+        Ok(())
     }
 
     /// Every encrypted value that stands at another key than the one it was encrypted for.
@@ -172,35 +251,51 @@ impl Document {
         text.push_str(self.source.text.get(from..).unwrap_or_default());
         Ok(text)
     }
+
+    fn collect(&mut self, node: &Node, path: String, indent: usize, flow: bool) {
+        let flow = flow || self.source.text.get(node.span.start..).is_some_and(|text| text.starts_with(['{', '[']));
+        match &node.kind {
+            Kind::Map(map) => {
+                for (key, value) in map.iter() {
+                    let path = below(&path, key);
+                    // Nothing was written: there is nothing to encrypt.
+                    if matches!(value.kind, Kind::Null) && value.span.start == value.span.end {
+                        let rest = self.source.text.get(key.span.end..).unwrap_or_default();
+                        if let Some(colon) = rest.find(':') {
+                            self.empty.push((path, key.span.end + colon + 1));
+                        }
+                        continue;
+                    }
+                    self.collect(value, path, key.span.line_col().1 - 1, flow);
+                }
+            }
+            Kind::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    // The item stands behind its dash, which a block must be indented more than.
+                    self.collect(item, format!("{path}[{index}]"), item.span.line_col().1 - 1, flow);
+                }
+            }
+            Kind::Null if node.span.start == node.span.end => {}
+            _ => {
+                let range = with_tag(&self.source, node);
+                self.leaves.push(Leaf { path, range, indent, flow, node: node.clone() });
+            }
+        }
+    }
 }
 
-fn collect(source: &Arc<Source>, node: &Node, path: String, indent: usize, leaves: &mut Vec<Leaf>) {
-    match &node.kind {
-        Kind::Map(map) => {
-            for (key, value) in map.iter() {
-                let name = key.as_str().map_or_else(
-                    || source.text.get(key.span.start..key.span.end).unwrap_or_default().to_owned(),
-                    str::to_owned,
-                );
-                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
-                collect(source, value, path, key.span.line_col().1 - 1, leaves);
-            }
-        }
-        Kind::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                collect(source, item, format!("{path}[{index}]"), indent, leaves);
-            }
-        }
-        // Nothing was written: there is nothing to encrypt.
-        Kind::Null if node.span.start == node.span.end => {}
-        _ => leaves.push(Leaf { path, range: with_tag(source, node), indent, node: node.clone() }),
-    }
+/// The path of the value at a key of the mapping at `path`. Keys that are no text count as they are written.
+pub fn below(path: &str, key: &Node) -> String {
+    let written = || key.span.source.text.get(key.span.start..key.span.end).unwrap_or_default();
+    let name = key.as_str().unwrap_or_else(|| written());
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// The bytes of a scalar with the tag before it.
 fn with_tag(source: &Source, node: &Node) -> Range<usize> {
     let before = source.text.get(..node.span.start).unwrap_or_default();
-    let trimmed = before.trim_end_matches([' ', '\t']);
+    // The tag may stand on the line before.
+    let trimmed = before.trim_end();
     let word = trimmed.rfind([' ', '\t', '\n']).map_or(0, |at| at + 1);
     let start = if node.tag.is_some() && trimmed.get(word..).is_some_and(|word| word.starts_with('!')) {
         word
@@ -210,111 +305,41 @@ fn with_tag(source: &Source, node: &Node) -> Range<usize> {
     start..node.span.end
 }
 
-/// Text as a YAML scalar: plain where that is safe, a literal block for several lines, else double-quoted.
-fn scalar(text: &str, indent: usize) -> String {
+/// Text as a YAML scalar: a literal block for several lines where one may stand (`block`: indented more than so much), else
+/// double-quoted.
+fn scalar(text: &str, block: Option<usize>) -> String {
     let lines = text.strip_suffix('\n').unwrap_or(text);
     let nice = lines.contains('\n')
         && !lines.starts_with([' ', '\n'])
         && !lines.ends_with('\n')
         && lines.lines().all(|line| !line.ends_with([' ', '\t']))
-        && lines.chars().all(|c| c == '\n' || !c.is_control());
-    if nice {
+        && lines.chars().all(|c| c == '\n' || !(c.is_control() || LINE_ENDS.contains(&c)));
+    if let (true, Some(indent)) = (nice, block) {
         let chomp = if text.ends_with('\n') { "|" } else { "|-" };
         let pad = " ".repeat(indent + 2);
         let body: Vec<String> =
             lines.lines().map(|line| if line.is_empty() { String::new() } else { format!("{pad}{line}") }).collect();
         return format!("{chomp}\n{}", body.join("\n"));
     }
-    serde_json::Value::from(text).to_string()
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if u32::from(c) > 0xffff => quoted.push(c),
+            c if c.is_control() || LINE_ENDS.contains(&c) => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
+
+/// What YAML 1.1 takes for the end of a line, besides those that are control characters, and the byte order mark.
+const LINE_ENDS: [char; 3] = ['\u{2028}', '\u{2029}', '\u{feff}'];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::vault::IdentitySource;
-    use age::secrecy::ExposeSecret;
-
-    struct Nobody;
-    impl crate::connection::Prompter for Nobody {
-        fn confirm(&self, _: &str) -> Option<bool> {
-            None
-        }
-        fn line(&self, _: &str, _: bool) -> Option<String> {
-            None
-        }
-        fn password(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
-    fn keys() -> (tempfile::TempDir, Keyring, Recipients) {
-        let dir = tempfile::tempdir().unwrap();
-        let key = age::x25519::Identity::generate();
-        let path = dir.path().join("identity.txt");
-        std::fs::write(&path, format!("{}\n", key.to_string().expose_secret())).unwrap();
-        let keyring = Keyring::new(vec![IdentitySource { path, from: "test".into() }], Arc::new(Nobody));
-        let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
-        (dir, keyring, recipients)
-    }
-
-    const PLAIN: &str = "# comment\nvault_a: first\nnested:\n  pin: 0042   # kept\n  key: |\n    line one\n    line two\nlist:\n- x: 'it''s'\n- \"two\"\nlast: end";
-
-    #[test]
-    fn everything_but_values_stays_and_the_values_come_back() {
-        let (_dir, keyring, recipients) = keys();
-        let sealed = Document::parse("v.yml", PLAIN).unwrap().encrypted(None, &recipients).unwrap();
-        assert!(sealed.contains("# comment\nvault_a: !age ") && sealed.contains("   # kept\n"), "{sealed}");
-        // With what stands before it: short words alone turn up in base64 now and then.
-        for secret in ["first", ": 0042", "line one", "it''s", "\"two\"", ": end"] {
-            assert!(!sealed.contains(secret), "{secret} in {sealed}");
-        }
-        let document = Document::parse("v.yml", &sealed).unwrap();
-        document.check_keys().unwrap();
-        for (path, want) in [
-            ("vault_a", "first"),
-            ("nested.pin", "0042"),
-            ("nested.key", "line one\nline two\n"),
-            ("list[0].x", "it's"),
-            ("list[1]", "two"),
-            ("last", "end"),
-        ] {
-            assert_eq!(document.get(path, &keyring).unwrap().unwrap().as_str(), want, "{path}");
-        }
-        let clear = document.decrypted(&keyring).unwrap();
-        let again =
-            Document::parse("v.yml", &clear).unwrap().encrypted(Some((&document, &keyring)), &recipients).unwrap();
-        assert_eq!(again, sealed);
-    }
-
-    #[test]
-    fn one_edit_changes_one_line() {
-        let (_dir, keyring, recipients) = keys();
-        let plain: String = (0..50).map(|number| format!("secret_{number}: value {number}\n")).collect();
-        let sealed = Document::parse("v.yml", &plain).unwrap().encrypted(None, &recipients).unwrap();
-        let before = Document::parse("v.yml", &sealed).unwrap();
-        let edited = before.decrypted(&keyring).unwrap().replace("value 17", "other");
-        let after =
-            Document::parse("v.yml", &edited).unwrap().encrypted(Some((&before, &keyring)), &recipients).unwrap();
-        let differ: Vec<_> = sealed.lines().zip(after.lines()).filter(|(a, b)| a != b).collect();
-        assert_eq!((differ.len(), sealed.lines().count()), (1, after.lines().count()));
-        assert!(differ[0].0.starts_with("secret_17: "));
-        let set = before.set("secret_3", "new", &recipients).unwrap();
-        assert_eq!(sealed.lines().zip(set.lines()).filter(|(a, b)| a != b).count(), 1);
-    }
-
-    #[test]
-    fn a_moved_value_is_noticed() {
-        let (_dir, keyring, recipients) = keys();
-        let sealed =
-            Document::parse("v.yml", "admin: root\nguest: none\n").unwrap().encrypted(None, &recipients).unwrap();
-        let swapped = sealed.replace("admin", "tmp").replace("guest", "admin").replace("tmp", "guest");
-        let document = Document::parse("v.yml", &swapped).unwrap();
-        let error = document.check_keys().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "this value was encrypted for the key `admin`, but stands at `guest` (v.yml:1:8)"
-        );
-        assert!(document.get("guest", &keyring).is_err());
-    }
-}
+mod tests;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use age::secrecy::SecretString;
-use age::{Callbacks, Identity};
+use age::ssh::UnsupportedKey;
+use age::{Callbacks, DecryptError, Identity};
+use age_core::format::{FileKey, Stanza};
 use zeroize::Zeroizing;
 
 use crate::connection::Prompter;
@@ -154,14 +156,14 @@ impl Keyring {
     fn read(&self, path: &Path, content: Zeroizing<Vec<u8>>) -> Result<Vec<Box<dyn Identity>>> {
         let name = path.display().to_string();
         let wrong = |what: String| vault_error(format!("the identity `{name}` cannot be used: {what}"));
-        let callbacks = Ask { prompter: Arc::clone(&self.prompter), name: name.clone() };
+        let callbacks = Ask { prompter: Arc::clone(&self.prompter), name: name.clone(), given: Arc::default() };
         if content.starts_with(b"-----BEGIN") && content.windows(11).any(|window| window == b"PRIVATE KEY") {
             let identity = age::ssh::Identity::from_buffer(&content[..], Some(name.clone()))
                 .map_err(|error| wrong(error.to_string()))?;
-            if let age::ssh::Identity::Unsupported(_) = identity {
-                return Err(wrong("age knows only ed25519 and RSA keys of SSH".into()));
+            if let age::ssh::Identity::Unsupported(why) = &identity {
+                return Err(unsupported(why, wrong));
             }
-            return Ok(vec![Box::new(identity.with_callbacks(callbacks))]);
+            return Ok(vec![Box::new(OfSsh(identity.with_callbacks(callbacks)))]);
         }
         if is_age(&content) {
             return self.read_encrypted(&name, &content, &callbacks);
@@ -178,10 +180,36 @@ impl Keyring {
         };
         let mut identity = age::scrypt::Identity::new(passphrase);
         identity.set_max_work_factor(22);
-        let plain = decrypt_with(content, std::iter::once(&identity as &dyn Identity))
-            .map_err(|error| wrong(error.to_string()))?;
+        let plain =
+            decrypt_with(content, std::iter::once(&identity as &dyn Identity)).map_err(|error| match error {
+                DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+                    wrong("the passphrase is wrong".into())
+                }
+                other => wrong(other.to_string()),
+            })?;
         let file = age::IdentityFile::from_buffer(&plain[..]).map_err(|error| wrong(error.to_string()))?;
         file.with_callbacks(callbacks.clone()).into_identities().map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// What can be done about a key that age does not read.
+fn unsupported(why: &UnsupportedKey, wrong: impl Fn(String) -> Error) -> Error {
+    match why {
+        UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_) => {
+            wrong("age does not know how it is encrypted".into())
+                .hint("`ssh-keygen -p -f FILE` writes it anew, in the form of today's OpenSSH")
+        }
+        UnsupportedKey::Hardware(_) => wrong("it is in a hardware token, which age cannot use for this".into()),
+        _ => wrong("age knows only ed25519 and RSA keys of SSH".into()),
+    }
+}
+
+/// An SSH key that looks only at what is encrypted to SSH keys: age asks for the passphrase before it looks whether that is of any use.
+struct OfSsh<I>(I);
+
+impl<I: Identity> Identity for OfSsh<I> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        stanza.tag.starts_with("ssh-").then(|| self.0.unwrap_stanza(stanza)).flatten()
     }
 }
 
@@ -205,6 +233,7 @@ fn decrypt(content: &[u8], identities: &[Box<dyn Identity>]) -> Opened {
     decrypt_with(content, identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
         age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this secret")
             .hint("it was encrypted for other recipients; ask one of their owners to add you"),
+        age::DecryptError::KeyDecryptionFailed => vault_error("the passphrase of the SSH key is wrong"),
         other => vault_error(format!("the secret cannot be opened: {other}"))
             .hint("it is damaged: take it from an earlier commit, or set it again with `mms vault set`"),
     })
@@ -229,6 +258,8 @@ fn vault_error(message: impl Into<String>) -> Error {
 struct Ask {
     prompter: Arc<dyn Prompter>,
     name: String,
+    /// age asks anew for every secret; the person is asked once.
+    given: Arc<Mutex<Option<SecretString>>>,
 }
 
 impl Callbacks for Ask {
@@ -243,6 +274,14 @@ impl Callbacks for Ask {
     }
 
     fn request_passphrase(&self, _description: &str) -> Option<SecretString> {
-        self.prompter.password(&format!("passphrase of `{}`", self.name)).map(SecretString::from)
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.is_none() {
+            *given = self.prompter.password(&format!("passphrase of `{}`", self.name)).map(SecretString::from);
+        }
+        given.clone()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

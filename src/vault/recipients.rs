@@ -27,10 +27,18 @@ impl Recipients {
             } else if let Ok(recipient) = age::ssh::Recipient::from_str(key) {
                 parsed.push(Box::new(recipient));
             } else {
-                let secret = key.starts_with("AGE-SECRET-KEY-");
+                // Whatever looks like a private key is not shown.
+                let upper = key.to_ascii_uppercase();
+                let secret = ["AGE-SECRET-KEY-", "AGE-PLUGIN-", "PRIVATE KEY"].iter().any(|mark| upper.contains(mark));
                 let shown = if secret { "a private key".to_owned() } else { format!("`{key}`") };
-                return Err(vault_error(format!("{shown} is not a recipient"))
-                    .hint("a recipient is a public key: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`"));
+                let error = vault_error(format!("{shown} is not a recipient"))
+                    .hint("a recipient is a public key: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`");
+                let plugin = key.starts_with("age1") && key.matches('1').count() > 1;
+                return Err(if plugin {
+                    error.hint("keys of plugins (`age1yubikey1…`) are not known to mms")
+                } else {
+                    error
+                });
             }
         }
         if parsed.is_empty() {
@@ -63,4 +71,20 @@ impl Recipients {
 
 fn vault_error(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Vault, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_keys_are_not_shown() {
+        let long = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
+        for key in ["AGE-SECRET-KEY-1QQQQ", "age-secret-key-1qqqq", long] {
+            let error = Recipients::parse([key]).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some("a private key is not a recipient"));
+        }
+        let error = Recipients::parse(["age1yubikey1qw"]).err();
+        assert_eq!(error.as_ref().map(Error::to_string).as_deref(), Some("`age1yubikey1qw` is not a recipient"));
+    }
 }

@@ -27,7 +27,10 @@ impl Bound {
 
 impl Recipient for Bound {
     fn wrap_file_key(&self, _file_key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
-        Ok((vec![Stanza { tag: STANZA.into(), args: vec![self.stanza.clone()], body: vec![] }], HashSet::new()))
+        // An argument of a stanza cannot be empty; nothing is noted for the key that has no name.
+        let args = Some(self.stanza.clone()).filter(|stanza| !stanza.is_empty());
+        let stanza = args.map(|argument| Stanza { tag: STANZA.into(), args: vec![argument], body: vec![] });
+        Ok((stanza.into_iter().collect(), HashSet::new()))
     }
 }
 

@@ -68,16 +68,6 @@ impl Site {
         self.background.lock().unwrap().push(child);
     }
 
-    /// Ends it.
-    pub fn end_background(&self) {
-        for mut child in self.background.lock().unwrap().drain(..) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        // What was started over there goes on by itself.
-        self.machine.as_root("pkill -u mms -f 'while :; do for i in'", None);
-    }
-
     /// The names of a service's backups, oldest first.
     pub fn backups(&self, service: &str) -> Vec<String> {
         let listed = self
@@ -88,7 +78,11 @@ impl Site {
 
     /// Opens the newest backup with plain tools, checks every hash, and says where it lies.
     pub fn open(&self, service: &str) -> String {
-        let name = self.backups(service).pop().expect("there is a backup");
+        self.open_one(service, &self.backups(service).pop().expect("there is a backup"))
+    }
+
+    /// The same with one that is named.
+    pub fn open_one(&self, service: &str, name: &str) -> String {
         let place = format!("/root/opened/{service}");
         self.machine.ok(&format!(
             "rm -rf {place} && mkdir -p {place} && cd {place} && age -d -i /root/identity /home/mms/backups/{service}/{name} | zstd -d | \

@@ -52,6 +52,18 @@ fn bad_arguments_are_refused() {
     }
 }
 
+/// As in Ansible, also for the check before the run.
+#[test]
+fn files_of_variables_may_lie_in_vars_beside_the_playbook() {
+    let project = project();
+    project.write("playbooks/vars/words.yml", "word: found in vars\n");
+    let play = "- hosts: here\n  gather_facts: false\n  vars_files: [words.yml]\n  tasks:\n    - debug:\n        msg: \"{{ word }}\"\n";
+    project.write("playbooks/said.yml", play);
+    let seen = project.mms(&["run", "playbooks/said.yml"]);
+    assert_eq!(seen.code, Some(0), "{seen}");
+    assert!(seen.stdout.contains("found in vars"), "{seen}");
+}
+
 /// Nothing is wrong enough to stop, but the user is told.
 #[test]
 fn what_matches_nothing_is_told() {
@@ -75,6 +87,11 @@ fn without_a_project_and_without_an_inventory() {
     insta::assert_snapshot!("no_project", project.mms(&["plan"]));
     project.write("x.yml", "- hosts: web\n  tasks: []\n");
     insta::assert_snapshot!("no_inventory", project.mms(&["run", "x.yml"]));
+    let checked = project.mms(&["check"]);
+    assert_eq!(checked.code, Some(1), "{checked}");
+    assert!(checked.stderr.contains("there is nothing to check"), "{checked}");
+    let status = project.mms(&["status"]);
+    assert!(status.stderr.contains("the inventory has no hosts"), "{status}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn help_of_every_verb() {
         &["status"],
         &["logs"],
         &["restore"],
+        &["migrate"],
         &["vault"],
         &["vault", "init"],
         &["vault", "edit"],

@@ -49,3 +49,21 @@ fn check_lists_every_mistake_of_a_project() {
         assert!(value["message"].is_string() && value["severity"] == "error", "{line}");
     }
 }
+
+/// Services are read as far as no template hides what they say.
+#[test]
+fn check_finds_what_is_wrong_in_services() {
+    let project = Project::new();
+    project.write("playbooks/a.yml", "- hosts: here\n  tasks: []\n");
+    let good = "image: docker.io/library/good:1.2\nports: [\"{{ port }}:80\"]\nhealth:\n  cmd: \"{{ cmd }}\"\n  retries: \"{{ retries }}\"\nexpose: [{https: \"{{ https }}\", port: 80}]\n";
+    project.write("services/good.yml", good);
+    project.write("services/key.yml", "imagee: docker.io/library/key:1.2\nports: [\"{{ port }}:80\"]\n");
+    project
+        .write("services/type.yml", "image: docker.io/library/type:1.2\nports: [\"{{ port }}:80\"]\nhealth: [curl]\n");
+    let seen = project.mms(&["check"]);
+    assert_eq!(seen.code, Some(1), "{seen}");
+    for part in ["`imagee` is not a key here", "services/key.yml:1:1", "services/type.yml:3:9", "2 errors found"] {
+        assert!(seen.stderr.contains(part), "{part}: {seen}");
+    }
+    assert!(!seen.stderr.contains("good.yml"), "{seen}");
+}

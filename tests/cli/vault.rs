@@ -74,6 +74,9 @@ fn init_set_get_view_and_what_git_sees() {
     assert_eq!(project.mms(&["vault", "get", "vault_lines"]).stdout, "two\nlines\n");
     insta::assert_snapshot!("set_no_such_mapping", set(&project, "smtp.password", "x"));
     insta::assert_snapshot!("set_short", set(&project, "vault_pin", "123"));
+    let nothing = set(&project, "vault_empty", "\n");
+    assert_eq!(nothing.code, Some(1), "{nothing}");
+    assert!(nothing.stderr.contains("no value was given for `vault_empty`"), "{nothing}");
     insta::assert_snapshot!("get_misspelt", project.mms(&["vault", "get", "vault_tokne"]));
     insta::assert_snapshot!("view", project.mms(&["vault", "view"]));
     assert!(!project.read(VAULT).contains("s3cret"));
@@ -253,4 +256,43 @@ fn edits_that_go_wrong() {
     insta::assert_snapshot!("recipient_is_a_private_key", plain(set(&project, "a", "b")));
     project.write("mms.toml", "");
     insta::assert_snapshot!("no_recipients", plain(set(&project, "a", "b")));
+}
+
+#[test]
+fn what_would_stay_in_clear_is_refused_and_not_shown() {
+    let project = project();
+    for text in
+        ["a: first canary\na: second canary\n", "a: !age canary\n", "a: canary\n  b: [\n", "a: &x canary\nb: *x\n"]
+    {
+        project.write("secrets.yml", text);
+        let seen = project.mms(&["vault", "encrypt", "secrets.yml"]);
+        assert_eq!(project.read("secrets.yml"), text, "{seen}");
+        assert!(seen.code != Some(0) && !seen.to_string().contains("canary"), "{seen}");
+    }
+}
+
+#[test]
+fn a_value_fills_the_key_that_waits_for_it() {
+    let project = project();
+    project.write(VAULT, "# tokens\nvault_token:   # from the tailnet\nsmtp:\n  password: x\n");
+    assert_eq!(set(&project, "vault_token", "s3cret\n").code, Some(0));
+    let text = project.read(VAULT);
+    assert!(
+        text.starts_with("# tokens\nvault_token: !age ") && text.contains("   # from the tailnet\nsmtp:\n"),
+        "{text}"
+    );
+    assert_eq!(project.mms(&["vault", "get", "vault_token"]).stdout, "s3cret\n");
+    let seen = set(&project, "smtp", "x");
+    assert!(seen.code == Some(1) && seen.stderr.contains("`smtp` is not one value"), "{seen}");
+    assert_eq!(project.read(VAULT), text);
+}
+
+#[test]
+fn a_vault_behind_a_link_stays_behind_it() {
+    let project = project();
+    std::fs::rename(project.path(VAULT), project.path("elsewhere.yml")).unwrap();
+    std::os::unix::fs::symlink(project.path("elsewhere.yml"), project.path(VAULT)).unwrap();
+    assert_eq!(set(&project, "vault_token", "s3cret").code, Some(0));
+    assert!(project.path(VAULT).is_symlink());
+    assert!(project.read("elsewhere.yml").contains("vault_token: !age "));
 }

@@ -53,9 +53,16 @@ pub struct Machine {
 impl Machine {
     /// Boots a fresh machine. The name ends in the number of this process, so tests that run side by side do not meet.
     pub fn up(kind: &str) -> Self {
+        Self::up_as(kind, None)
+    }
+
+    /// The same, of a flavour of the lab.
+    pub fn up_as(kind: &str, flavour: Option<&str>) -> Self {
         let name = format!("{kind}-{:x}", std::process::id());
         assert!(name.len() <= 12, "`{name}` is too long for the name of an interface");
-        let answer = run(&mut lab(&["up", &name]), None);
+        let mut up = lab(&["up", &name]);
+        up.args(flavour.iter().flat_map(|flavour| ["--flavour", flavour]));
+        let answer = run(&mut up, None);
         assert!(
             answer.ok(),
             "no machine could be booted:\n{}\nthe lab needs root (or sudo) on Debian, see tests/lab/README.md; \

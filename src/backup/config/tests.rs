@@ -142,3 +142,10 @@ fn mistakes_are_told_with_their_place() {
     let told = wrong(json!({"strategy": "cold", "paths": "/a", "notify": [{"type": "ntfy", "url": "s3cret"}]}));
     assert!(told.contains("`backup.notify[0]`") && !told.contains("s3cret"), "{told}");
 }
+
+#[test]
+fn the_key_on_may_be_written_without_quotes() {
+    // As YAML 1.1 reads it.
+    let entry = json!({"type": "ntfy", "url": "https://x.example/t", "true": ["failure"]});
+    assert_eq!(notify(&entry).unwrap().on, Some(vec![Occasion::Failure]));
+}

@@ -58,3 +58,23 @@ fn a_bare_machine_gets_everything() {
     assert_eq!(todo.enable.len(), 3);
     assert!(todo.timers);
 }
+
+#[test]
+fn for_some_services_nothing_else_is_touched() {
+    let seen = files(&[
+        (".config/mms/backup/services/a.conf", "old", "a"),
+        (".config/mms/backup/services/a.recipients", "x", "a"),
+        (".config/mms/backup/services/a-2.conf", "x", "a-2"),
+        (".config/mms/backup/daily.notify", "x", "notifications"),
+    ]);
+    let wanted = files(&[
+        (".config/mms/backup/services/a.conf", "new", "a"),
+        (".config/systemd/user/mms-backup.timer", "t", "units"),
+    ]);
+    let definition = serde_json::json!({"image": "docker.io/x/a:1"});
+    let service = load::read("a", &crate::value::from_json(&definition), None).unwrap();
+    let todo = Todo::of_some(&wanted, &parse(&answer(&seen, "disabled inactive")), &[&service]);
+    assert_eq!(todo.write.keys().collect::<Vec<_>>(), [".config/mms/backup/services/a.conf"]);
+    assert_eq!(todo.remove, [".config/mms/backup/services/a.recipients"]);
+    assert!(todo.parts.is_empty() && todo.enable.is_empty() && !todo.timers);
+}

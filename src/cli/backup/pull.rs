@@ -17,7 +17,8 @@ const PIECE: usize = 1 << 20;
 pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path) -> Result<PathBuf> {
     let kept = site.kept(std::slice::from_ref(&ended.service)).await?;
     let found = kept.into_iter().find(|kept| kept.file.as_ref() == Some(&ended.file));
-    let (kept, note) = found.and_then(|kept| kept.note.clone().map(|note| (kept, note))).ok_or_else(|| {
+    let noted = found.and_then(|kept| kept.note.as_ref().and_then(|note| note.sha256.clone()).map(|hash| (kept, hash)));
+    let (kept, sha256) = noted.ok_or_else(|| {
         Error::new(ErrorKind::Failed, format!("{}: {} is gone already", site.host.name(), ended.file))
     })?;
     let place = dir.join(&ended.service);
@@ -31,17 +32,20 @@ pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path) -> Result<P
     }
     let part = place.join(format!(".{}.part", ended.file));
     let path = place.join(&ended.file);
-    fetch(site, &kept.path, &part).await?;
-    let checked = tokio::task::spawn_blocking({
-        let part = part.clone();
-        move || check(&part, kept.size, &note.sha256)
-    });
-    let checked = checked.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())));
-    if let Err(error) = checked {
+    let beside = place.join(format!("{}.json", ended.file));
+    let brought = async {
+        fetch(site, &kept.path, &part).await?;
+        let checked = tokio::task::spawn_blocking({
+            let part = part.clone();
+            move || check(&part, kept.size, &sha256)
+        });
+        checked.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))?;
+        fetch(site, &format!("{}.json", kept.path), &beside).await
+    };
+    if let Err(error) = brought.await {
         let _ = std::fs::remove_file(&part);
         return Err(error);
     }
-    fetch(site, &format!("{}.json", kept.path), &place.join(format!("{}.json", ended.file))).await?;
     std::fs::rename(&part, &path).map_err(|error| Error::io("rename", &part, &error))?;
     let synced = std::fs::File::open(&place).and_then(|directory| directory.sync_all());
     synced.map_err(|error| Error::io("write", &place, &error))?;

@@ -7,7 +7,7 @@ use crate::backup::answer::{self, Ended, Kept, Verdict};
 use crate::cli::Global;
 use crate::cli::signals::{self, Signal};
 use crate::engine::{Engine, Host};
-use crate::error::{Exit, Result};
+use crate::error::{ErrorKind, Exit, Result};
 use crate::ui::{Style, Ui};
 
 /// One line on how a run ended.
@@ -67,7 +67,8 @@ fn table(ui: &Ui, host: &str, kept: &[Kept]) {
     for kept in kept {
         let shown = if kept.service == before { "" } else { kept.service.as_str() };
         before = &kept.service;
-        let files = kept.note.as_ref().map_or_else(|| "-".to_owned(), |note| note.files.to_string());
+        let files =
+            kept.note.as_ref().and_then(|note| note.files).map_or_else(|| "-".to_owned(), |files| files.to_string());
         let (size, verified) = match &kept.mirror {
             Some(_) => ("mirror".to_owned(), ""),
             None => (answer::human(kept.size), kept.verified.as_deref().unwrap_or("-")),
@@ -78,7 +79,7 @@ fn table(ui: &Ui, host: &str, kept: &[Kept]) {
             None if kept.mirror.is_none() => line.push_str("  (no note beside it)"),
             _ => {}
         }
-        if kept.note.as_ref().is_some_and(|note| note.recipients.is_empty()) {
+        if kept.file.as_ref().is_some_and(|file| file.ends_with(".tar.zst")) {
             line.push_str("  NOT ENCRYPTED");
         }
         ui.data(line.trim_end());
@@ -105,13 +106,19 @@ pub(super) async fn prune(
             Ok(services) => {
                 any |= !services.is_empty();
                 for (service, plan) in services {
-                    verdicts(ui, global.json, host.name(), &service, &plan, dry_run);
+                    match plan {
+                        Ok(plan) => verdicts(ui, global.json, host.name(), &service, &plan, dry_run),
+                        Err(error) => {
+                            exit = exit.or_worse(error.exit());
+                            ui.error(&error.hint("`mms backup prune --dry-run` shows what is left to remove"));
+                        }
+                    }
                 }
             }
             Err(error) => {
                 any = true;
                 exit = exit.or_worse(error.exit());
-                ui.error(&error);
+                ui.error(&error.hint("nothing was removed"));
             }
         }
     }
@@ -123,15 +130,20 @@ async fn prune_host(
     host: &Arc<Host>,
     names: &[String],
     dry_run: bool,
-) -> Result<Vec<(String, Vec<Verdict>)>> {
+) -> Result<Vec<(String, Result<Vec<Verdict>>)>> {
     let site = Site::new(engine, host)?;
     let mut all = vec![];
+    // One that cannot be pruned does not hold up the others, unless the host is gone.
     for (name, kinds) in site.services().await? {
         if (names.is_empty() || names.contains(&name)) && kinds.iter().any(|kind| kind == "backup") {
             let mut arguments = vec!["prune", name.as_str()];
             arguments.extend(dry_run.then_some("--dry-run"));
-            let plan = answer::verdicts(&site.ask(&arguments, None).await?);
+            let plan = site.ask(&arguments, None).await.map(|text| answer::verdicts(&text));
+            let lost = plan.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable);
             all.push((name, plan));
+            if lost {
+                break;
+            }
         }
     }
     Ok(all)

@@ -3,7 +3,8 @@
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::super::restore::{Terminal, backup_dir, definition, hosts_of, owner, reach, which};
+use super::super::restore::{Terminal, backup_dir, definition, hosts_of, reach, which};
+use super::super::session::owner;
 use super::super::status::looking;
 use super::super::{Global, Session, complete, services, signals};
 use crate::backup::name::At;
@@ -74,7 +75,8 @@ impl Verify {
         let mut count = Count::default();
         // Backups on this machine need no other one: there may be none yet.
         if let Some(Ok(place)) = self.from_dir.as_deref().map(|dir| Place::parse(dir, "")) {
-            self.in_place(session, "here", &names, &place, None, json, &mut count).await?;
+            let places: Vec<_> = names.into_iter().map(|name| (name, place.clone())).collect();
+            self.in_place(session, "here", &places, None, json, &mut count).await?;
         } else {
             self.on_hosts(session, engine, &names, json, &mut count).await?;
         }
@@ -105,11 +107,18 @@ impl Verify {
             }
             let outcome = async {
                 let site = reach(engine, &host, &talk).await?;
-                let place = match &self.from_dir {
-                    Some(dir) => Place::parse(dir, host.name())?,
-                    None => Place::Target(backup_dir(engine, &host)?),
-                };
-                self.in_place(session, host.name(), &own, &place, Some(&site), json, count).await
+                let mut places = vec![];
+                for name in own {
+                    let place = match &self.from_dir {
+                        Some(dir) => Place::parse(dir, host.name())?,
+                        None => {
+                            let service = definition(engine, &host, &name).await?;
+                            Place::Target(backup_dir(engine, &host, &service)?)
+                        }
+                    };
+                    places.push((name, place));
+                }
+                self.in_place(session, host.name(), &places, Some(&site), json, count).await
             };
             if let Err(error) = outcome.await {
                 session.ui.progress().clear();
@@ -120,13 +129,11 @@ impl Verify {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what is verified, where, and how it is told")]
     async fn in_place(
         &self,
         session: &Session,
         host: &str,
-        names: &[String],
-        place: &Place,
+        places: &[(String, Place)],
         site: Option<&Site<'_>>,
         json: bool,
         count: &mut Count,
@@ -137,7 +144,7 @@ impl Verify {
         let private = private.map_err(|error| Error::io("make a directory in", &std::env::temp_dir(), &error))?;
         let private = signals::guard(private);
         let mut chosen: Vec<Found> = vec![];
-        for name in names {
+        for (name, place) in places {
             let mut found = source::list(name, place, site).await?;
             let skip = if self.all || self.subset.is_some() { 0 } else { found.len().saturating_sub(1) };
             chosen.extend(found.drain(skip..));
@@ -236,7 +243,7 @@ impl Drill {
                     let site = reach(engine, host, &talk).await?;
                     let request = Request {
                         service: &service,
-                        which: which(engine, host, None, self.from_dir.as_deref(), &self.at)?,
+                        which: which(engine, host, &service, None, self.from_dir.as_deref(), &self.at)?,
                         dry_run: false,
                         yes: true,
                         keyring: &session.keyring,

@@ -5,8 +5,6 @@
 
 mod drained;
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
@@ -101,16 +99,16 @@ impl<'a> Task<'a> {
         let flags = Flags { multiline: true, ..Flags::default() };
         let regex = args.str("search_regex").map(|pattern| regex::compile(pattern, flags)).transpose()?;
         let start = Instant::now();
-        let end = start + seconds(args, "timeout");
+        let end = start + args.seconds("timeout");
         Ok(Self { args, host, state, target: args.text("host"), port, regex, start, end })
     }
 
     async fn run(&self) -> Result<Outcome, Failure> {
-        sleep(seconds(self.args, "delay")).await;
+        sleep(self.args.seconds("delay")).await;
         let file = self.args.str("path");
         let mut look = Look::default();
         if self.port.is_none() && file.is_none() && self.state != "drained" {
-            sleep(seconds(self.args, "timeout")).await;
+            sleep(self.args.seconds("timeout")).await;
             look.done = true;
         }
         let mut seen = String::new();
@@ -127,7 +125,7 @@ impl<'a> Task<'a> {
             if !look.done {
                 let left = self.end.saturating_duration_since(Instant::now()).as_secs();
                 self.host.progress(&format!("{}, {left} s left", self.what()));
-                sleep(seconds(self.args, "sleep")).await;
+                sleep(self.args.seconds("sleep")).await;
             }
         }
         let mut fields = Fields::from_iter([
@@ -237,10 +235,6 @@ impl<'a> Task<'a> {
         let count = drained::count(self.args, self.host, self.port).await?;
         Ok(Look { done: count == 0, ..Look::default() })
     }
-}
-
-fn seconds(args: &Args, name: &str) -> Duration {
-    Duration::from_secs(args.int(name).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
 /// Shell text that succeeds when a connection is made; with `banner` it prints what the port says within the limit. Ends with

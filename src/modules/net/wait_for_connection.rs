@@ -1,7 +1,5 @@
 //! `wait_for_connection`: until the target can be logged in to again.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
@@ -41,10 +39,9 @@ async fn run(cx: &Context<'_>, args: &Args, host: &dyn Host) -> Result<Outcome, 
     if cx.check {
         return Ok(Outcome::Skipped(Fields::new()));
     }
-    let seconds = |name| Duration::from_secs(args.int(name).and_then(|n| u64::try_from(n).ok()).unwrap_or(0));
     let start = Instant::now();
-    sleep(seconds("delay")).await;
-    let end = Instant::now() + seconds("timeout");
+    sleep(args.seconds("delay")).await;
+    let end = Instant::now() + args.seconds("timeout");
     let mut last: Option<Failure> = None;
     while Instant::now() < end {
         match host.reconnect().await {
@@ -54,7 +51,7 @@ async fn run(cx: &Context<'_>, args: &Args, host: &dyn Host) -> Result<Outcome, 
                 last = Some(failure);
             }
         }
-        sleep(seconds("sleep")).await;
+        sleep(args.seconds("sleep")).await;
     }
     let why = last.as_ref().map_or("", |failure| failure.msg.as_str());
     let mut failure = Failure::new(format!("timed out waiting for ping module test: {why}"));

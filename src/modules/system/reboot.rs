@@ -64,7 +64,7 @@ impl ActionModule for Reboot {
             let before = boot_id(args, &host.probe(Frame::new(args.text("boot_time_command"))).await?)?;
             restart(args, host).await?;
             let start = Instant::now();
-            pause(seconds(args, "post_reboot_delay")).await;
+            pause(args.seconds("post_reboot_delay")).await;
             let failed =
                 |msg: String| Failure::new(msg).field("rebooted", true).field("elapsed", start.elapsed().as_secs());
             let mut wait = Wait::new(args);
@@ -87,10 +87,6 @@ impl ActionModule for Reboot {
 
 fn result(elapsed: u64) -> Fields {
     Fields::from_iter([("rebooted".to_owned(), true.into()), ("elapsed".to_owned(), elapsed.into())])
-}
-
-fn seconds(args: &Args, name: &str) -> Duration {
-    Duration::from_secs(args.int(name).and_then(|seconds| seconds.try_into().ok()).unwrap_or(0))
 }
 
 async fn pause(time: Duration) {
@@ -182,15 +178,20 @@ struct Wait {
 
 impl Wait {
     fn new(args: &Args) -> Self {
-        Self { end: Instant::now() + seconds(args, "reboot_timeout"), next: Duration::from_secs(1) }
+        Self { end: Instant::now() + args.seconds("reboot_timeout"), next: Duration::from_secs(1) }
     }
 
     /// Pauses; false when the time is over.
     async fn again(&mut self) -> bool {
-        pause(self.next.min(LONGEST_PAUSE)).await;
-        self.next *= 2;
+        pause(self.next).await;
+        self.next = after(self.next);
         Instant::now() < self.end
     }
+}
+
+/// The pause that follows a pause.
+fn after(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -299,6 +300,16 @@ mod tests {
         let asked = machine.asked.lock().unwrap();
         assert!(asked.iter().any(|script| script.contains("shutdown -r 0 'Reboot initiated by Ansible'")));
         assert_eq!(asked.last().map(String::as_str), Some("whoami"));
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_longest_however_many_there_are() {
+        let pauses: Vec<u64> = std::iter::successors(Some(Duration::from_secs(1)), |pause| Some(after(*pause)))
+            .take(100)
+            .map(|p| p.as_secs())
+            .collect();
+        assert_eq!(pauses.get(..6), Some([1, 2, 4, 8, 12, 12].as_slice()));
+        assert!(pauses.iter().all(|pause| *pause <= 12));
     }
 
     #[test]

@@ -113,7 +113,7 @@ async fn watch(
 ) -> Result<Vec<(Watch, String)>, Failure> {
     let mut failures = vec![];
     let began = Instant::now();
-    let limit = watched.iter().map(|watch| watch.patience).sum::<Duration>() + Duration::from_secs(60);
+    let limit = watched.iter().fold(Duration::from_secs(60), |sum, watch| sum.saturating_add(watch.patience));
     while !watched.is_empty() {
         let services: Vec<_> = watched.iter().map(|watch| service_of(&watch.container)).collect();
         let answer = remote.probe(observe::live_script(&services)).await?;

@@ -81,7 +81,8 @@ pub struct Notify {
     /// The address. Whoever knows it can use it, so it belongs into the vault.
     pub url: String,
     /// What is told; `start`, `success` and `failure` when left out, without `start` for those who cannot take it.
-    #[serde(default)]
+    // YAML 1.1 reads the key `on` as true.
+    #[serde(default, alias = "true")]
     pub on: Option<Vec<Occasion>>,
 }
 

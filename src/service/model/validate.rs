@@ -72,7 +72,8 @@ impl Service {
         {
             return Err(at(["backup", "container"], format!("`{name}` is not a container of this service")));
         }
-        self.backup.as_ref().map_or(Ok(()), Backup::validate)
+        self.backup.as_ref().map_or(Ok(()), Backup::validate)?;
+        self.migrate.as_ref().map_or(Ok(()), |migrate| migrate.validate(self))
     }
 
     /// Refuses containers that wait for each other.

@@ -1,0 +1,147 @@
+//! The shell text of migrations in dash and in BusyBox ash with BusyBox's own tools: the old host may be an Alpine container.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::journal::{Record, Runner, Was};
+use super::{copy, listing, look, source, target};
+use crate::restore::journal::{Journal, Phase, Place, Verb};
+
+/// Runs a script in a shell; `tools` is a directory of programs that come first.
+fn run(shell: &[&str], tools: Option<&Path>, script: &str, stdin: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg("-c").arg(script);
+    if let Some(tools) = tools {
+        command.env("PATH", tools);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+/// Where BusyBox is.
+fn program() -> std::path::PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path).map(|directory| directory.join("busybox")).find(|path| path.exists());
+    found.expect("busybox is not installed (`make test` does that)")
+}
+
+/// BusyBox's tools alone.
+fn busybox(at: &Path) {
+    for name in
+        ["find", "stat", "xargs", "sha256sum", "sed", "sh", "readlink", "echo", "sort", "awk", "tr", "head", "cat"]
+    {
+        std::os::unix::fs::symlink(program(), at.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn busybox_lists_and_hashes_as_gnu_does() {
+    let (tools, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    busybox(tools.path());
+    let busybox_program = program().display().to_string();
+    let at = |name: &str| data.path().join(name);
+    std::fs::create_dir_all(at("a b/c")).unwrap();
+    for (name, text) in [("a b/c/$x", "1"), ("empty", ""), ("a b/it's", "three")] {
+        std::fs::write(at(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink("a b/it's", at("link")).unwrap();
+    let script = listing::script(&data.path().display().to_string());
+    let gnu = run(&["sh"], None, &script, b"");
+    let plain = run(&[&busybox_program, "sh"], Some(tools.path()), &script, b"");
+    assert!(gnu.starts_with(b"gnu\n") && plain.starts_with(b"plain\n"), "{}", String::from_utf8_lossy(&plain));
+    let (gnu, plain) = (listing::parse(&gnu).unwrap(), listing::parse(&plain).unwrap());
+    assert_eq!(gnu.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    assert_eq!(gnu.len(), 6);
+    assert!(listing::Difference::between(&gnu, &plain).is_empty());
+    assert!(listing::Difference::between(&plain, &gnu).is_empty());
+    for (names, command) in [(&b"./a b/c/$x\0./a b/it's\0./empty\0"[..], copy::HASH), (b"./link\0", copy::LINK)] {
+        let script = format!("cd {}; {command}", data.path().display());
+        let gnu = run(&["sh"], None, &script, names);
+        assert_eq!(gnu, run(&[&busybox_program, "sh"], Some(tools.path()), &script, names));
+        let lines = String::from_utf8(gnu).unwrap();
+        assert!(lines.ends_with("@status 0\n"), "{lines}");
+        assert!(lines.lines().rev().skip(1).all(|line| line.len() == 64), "{lines}");
+        // One that cannot be read is no hash, and not passed over.
+        let gone =
+            run(&["sh"], None, &format!("cd {}; {command} 2>/dev/null", data.path().display()), b"./gone\0./empty\0");
+        assert!(command == copy::LINK || !String::from_utf8_lossy(&gone).contains("@status 0"));
+    }
+}
+
+#[test]
+fn every_script_is_understood_by_every_shell() {
+    let runner = Runner::Unit { user: Some("joe".into()), name: "x y.service".into() };
+    let container = Runner::Container { engine: "docker".into(), user: None, name: "it's".into() };
+    let runners = [runner.clone(), container.clone()];
+    let was: Vec<Was> =
+        runners.iter().map(|runner| Was { runner: runner.clone(), active: true, enabled: "always".into() }).collect();
+    let record = Record { service: "s".into(), to: "media".into(), id: "1".into(), was: was.clone(), at: 0 };
+    let place = |name: &str| format!("/c/it's {name}");
+    let journal = Journal {
+        id: "1".into(),
+        verb: Verb::Migrate,
+        service: "s".into(),
+        backup: "old".into(),
+        places: vec![Place { live: place("a"), staged: place("b"), replaced: place("c"), existed: true }],
+        units: vec![],
+        active: vec![],
+        origin: None,
+    };
+    let question = look::Question {
+        units: vec!["a.service".into()],
+        directories: vec!["/home/*/it's".into()],
+        version_files: [("s".to_owned(), vec!["/v".to_owned()])].into(),
+        packages: [("s".to_owned(), vec!["p".to_owned()])].into(),
+        services: vec!["s".into()],
+    };
+    let scripts = [
+        look::script(&question),
+        look::probe_script(&[(place("a"), vec!["m*".into()])]),
+        listing::script(&place("a")),
+        source::states(&runners),
+        source::note(&record),
+        source::in_turn("s", &source::stop(&was)),
+        source::start(&was),
+        source::forget("s"),
+        source::confirm("s"),
+        source::holders(&[place("a")]),
+        source::check_databases(&place("a")),
+        target::renew(&journal, Phase::Staging),
+        target::stage(&journal),
+        target::note(&journal, "{}"),
+        target::forget_note(&journal),
+        target::phase(&journal, Phase::Stopping),
+        target::weigh(&[place("a")]),
+        target::tools(),
+        target::with_list(&journal, &place("b"), copy::HASH),
+        target::give(&place("b"), (0, 0), Some("0700")),
+        target::write_file(&place("b")),
+        target::glob(&place("b"), "root/*/it's.xml"),
+        target::check_databases(&place("b")),
+        target::column(&place("b"), "T", "c"),
+    ];
+    for script in &scripts {
+        for shell in [&["sh"][..], &["busybox", "sh"], &["bash", "--posix"]] {
+            let mut command = Command::new(shell[0]);
+            let output = command.args(&shell[1..]).arg("-n").arg("-c").arg(script).output().unwrap();
+            assert!(output.status.success(), "{shell:?}: {}\n{script}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+/// So that a start never overtakes the stop of an mms that was killed.
+#[test]
+fn what_is_done_in_turn_gives_its_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = source::in_turn("s", "exit 3").replace(source::STATE, &directory.path().display().to_string());
+    let status = Command::new("sh").arg("-c").arg(&script).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    // One whose process is gone does not hold up the next.
+    let busy = directory.path().join("s/.busy");
+    std::fs::create_dir_all(&busy).unwrap();
+    std::fs::write(busy.join("pid"), "999999999\n").unwrap();
+    let status = Command::new("sh").arg("-c").arg(script.replace("exit 3", "exit 0")).status().unwrap();
+    assert_eq!((status.code(), busy.exists()), (Some(0), false));
+}

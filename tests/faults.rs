@@ -1,0 +1,151 @@
+//! What may go wrong under way, on real machines with the built binary and real SSH. After each fault the operation is complete or nothing
+//! has changed; the exit code and the message say which; a second run succeeds. (A prune removes one backup after the other: one that is
+//! interrupted has removed some of what it was to remove, each with its note, and nothing else.)
+//!
+//! | # | operation | fault | exit | says | after it |
+//! |--|--|--|--|--|--|
+//! | 1 | backup | a file that cannot be read | 2 | `cannot read everything` | nothing has changed |
+//! | 2 | backup | a damaged database | 2 | `bad.db` | nothing has changed |
+//! | 3 | backup | the data is not there | 2 | `does not exist` | nothing has changed |
+//! | 4 | backup | the data is empty | 2 | `does not exist` or `there is nothing in the paths` | nothing has changed |
+//! | 5 | backup | no room for the backup | 2 | `are free in` | nothing has changed |
+//! | 6 | backup | the disk becomes full while it is written | 2 | `cannot write the backup` | nothing has changed |
+//! | 7 | backup | the disk becomes full while databases are staged | 2 | `cannot copy the database` or `are free in` | nothing has changed |
+//! | 8 | backup | the disk of backups is read-only | 2 | `cannot write to` | nothing has changed |
+//! | 9 | backup | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
+//! | 10 | backup | nobody to encrypt to | 2 | `nobody to encrypt to` | nothing has changed |
+//! | 11 | backup | a wrong recipient | 2 | `age failed` | nothing has changed |
+//! | 12 | backup | a program is missing | 2 | `zstd is not installed` | nothing has changed |
+//! | 13 | backup | the tar that reads is killed | 2 | `cannot read everything` | nothing has changed |
+//! | 14 | backup | the tar that hashes is killed | 2 | `cannot read everything` or `cannot be read back` | nothing has changed |
+//! | 15 | backup | zstd is killed | 2 | `zstd failed` | nothing has changed |
+//! | 16 | backup | age is killed | 2 | `age failed` | nothing has changed |
+//! | 17 | backup | what copies the stream is killed | 2 | `cannot copy the stream` | nothing has changed |
+//! | 18 | backup | the hash of the file is killed | 2 | `cannot` | nothing has changed |
+//! | 19 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
+//! | 20 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |
+//! | 21 | backup | the program itself is killed | 2 | `was killed before it ended` | nothing has changed |
+//! | 22 | backup | its unit is stopped | 2 | `it ended with status 143` or `the archive failed` or `was killed` | nothing has changed |
+//! | 23 | backup | mms is killed | killed |  | complete |
+//! | 24 | backup | another run is at work | 75 | `a backup is under way` | complete |
+//! | 25 | backup | a restore is under way | 2 | `a restore is under way` | nothing has changed |
+//! | 26 | backup | what a loss of power leaves | 0 | `files,` | complete |
+//! | 27 | backup | the clock is ten years back | 0 | `radarr-201` | complete |
+//! | 28 | backup | the clock is ten years ahead | 0 | `radarr-203` | complete |
+//! | 29 | backup | the clock jumps back at each look | 0 | `files,` | complete |
+//! | 30 | backup | a file grows while it is read | 0 | `warnings` | complete |
+//! | 31 | backup | a file shrinks while it is read | 0 | `warnings` | complete |
+//! | 32 | backup | a file vanishes while it is read | 0 | `files,` | complete |
+//! | 33 | backup | files come and go | 0 | `files,` | complete |
+//! | 34 | backup | a database is replaced while it is copied | 0, 2 | `the database` or `files,` | complete, or nothing has changed |
+//! | 35 | backup | the network is cut anywhere | 0, 3 | `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
+//! | 36 | pull | the network is cut anywhere | 0, 2, 3 | `it is not here` or `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
+//! | 37 | pull | there is no place for it | 2 | `it was made, but it is not here` | complete |
+//! | 38 | prune | it is killed in the middle | 2 | `was killed by signal 9` | what is kept is all there |
+//! | 39 | prune | one that cannot be removed | 2 | `cannot be removed` | what is kept is all there |
+//! | 40 | prune | the disk is read-only | 2 | `cannot be removed` | nothing has changed |
+//! | 41 | prune | what looks like a backup and is none | 0 | `removed` | complete |
+//! | 42 | prune | another prune is at work | 2 | `a prune is under way` | nothing has changed |
+//! | 43 | prune | a backup is under way | 2 | `a backup is under way` | nothing has changed |
+//! | 44 | prune | the directory is not there | 0 | `0 kept, 0 removed` | nothing has changed |
+//! | 45 | prune | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
+//! | 46 | prune | there is no room for its plan | 2 | `cannot write` | nothing has changed |
+//! | 47 | prune | notes that are damaged or missing | 0 | `removed` | complete |
+//! | 48 | prune | the clock is ten years ahead | 0 | `removed` | complete |
+//! | 49 | prune | the network is cut anywhere | 0, 2, 3 | `what is left to remove` or `nothing was removed` | what is kept is all there |
+//! | 50 | restore | the wrong key | 4 | `none of the identities` | nothing has changed |
+//! | 51 | restore | a bit of the header is another | 4 | `nothing has changed` | nothing has changed |
+//! | 52 | restore | a bit of the body is another | 2 | `damaged` | nothing has changed |
+//! | 53 | restore | a bit of the end is another | 2 | `damaged` | nothing has changed |
+//! | 54 | restore | its end is missing | 2 | `nothing has changed` | nothing has changed |
+//! | 55 | restore | it is empty | 2, 4 | `nothing has changed` | nothing has changed |
+//! | 56 | restore | it is another one of the same name | 2 | `its SHA-256 is not the one in the note` | nothing has changed |
+//! | 57 | restore | it cannot be read | 1 | `no backup` | nothing has changed |
+//! | 58 | restore | it is cut short while it is read | 2 | `nothing has changed` | nothing has changed |
+//! | 59 | restore | it is renamed while it is read | 0 | `complete` | complete |
+//! | 60 | restore | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 61 | restore | the disk becomes full while it is unpacked | 2 | `No space left` | nothing has changed |
+//! | 62 | restore | there is no room for the journal | 2 | `cannot take the lock` | nothing has changed |
+//! | 63 | restore | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 64 | restore | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 65 | restore | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 66 | restore | a backup is under way | 2 | `a backup since` | nothing has changed |
+//! | 67 | restore | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 68 | restore | another restore is under way | 0 | `complete` | complete |
+//! | 69 | restore | the tar that unpacks is killed | 2 | `nothing has changed` | nothing has changed |
+//! | 70 | restore | its sshd is killed | 3 | `nothing has changed` | nothing has changed |
+//! | 71 | restore | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 72 | restore | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 73 | restore | the clock is ten years back | 0 | `complete` | complete |
+//! | 74 | restore | what a loss of power leaves before the swap | 0 | `cut off before anything had changed` | complete |
+//! | 75 | restore | what a loss of power leaves in the middle of the swap | 0 | `completing the restore` | complete |
+//! | 76 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
+//! | 77 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 78 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//!
+//! Faults of migrations are in `tests/migrate.rs`; killed at any moment on the machine, services that are stopped for their backup are in
+//! `tests/backup.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
+//! failure can be tried again; `MMS_FAULTS='pull,zstd is killed'` has only some.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+#[path = "faults/backup.rs"]
+mod backup;
+#[path = "faults/bench.rs"]
+mod bench;
+#[path = "restore/by_hand.rs"]
+#[allow(dead_code)]
+mod by_hand;
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "stack/project.rs"]
+#[allow(dead_code)]
+mod project;
+#[path = "faults/proxy.rs"]
+mod proxy;
+#[path = "faults/prune.rs"]
+mod prune;
+#[path = "faults/restore.rs"]
+mod restore;
+#[path = "backup/site.rs"]
+#[allow(dead_code)]
+mod site;
+
+use bench::Bench;
+
+/// The table above is that of the cases below.
+#[test]
+fn the_table_lists_every_fault() {
+    let cases = backup::FAULTS.iter().chain(prune::FAULTS).chain(restore::FAULTS);
+    let wanted: Vec<_> = cases.enumerate().map(|(at, fault)| format!("//! | {} {}", at + 1, fault.row())).collect();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults.rs");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let found: Vec<_> =
+        text.lines().filter(|line| line.starts_with("//! | ") && !line.starts_with("//! | # ")).collect();
+    if found != wanted && std::env::var_os("UPDATE_DOCS").is_some() {
+        let (head, rest) = text.split_once("//! |--").unwrap();
+        let (line, rest) = rest.split_once('\n').unwrap();
+        let rest: String = rest.split_inclusive('\n').skip_while(|line| line.starts_with("//! | ")).collect();
+        std::fs::write(&path, format!("{head}//! |--{line}\n{}\n{rest}", wanted.join("\n"))).unwrap();
+        return;
+    }
+    assert_eq!(found, wanted, "`make docs` writes the table");
+    assert!(wanted.len() >= 30);
+}
+
+#[test]
+fn backups_and_prunes_are_complete_or_change_nothing() {
+    if !lab::wanted("backups_and_prunes_are_complete_or_change_nothing") {
+        return;
+    }
+    let bench = Bench::new("fab");
+    backup::run(&bench);
+    prune::run(&bench);
+}
+
+#[test]
+fn restores_are_complete_or_change_nothing() {
+    if !lab::wanted("restores_are_complete_or_change_nothing") {
+        return;
+    }
+    restore::run(&Bench::new("far"));
+}

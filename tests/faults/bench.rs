@@ -1,0 +1,277 @@
+//! One machine with Radarr, its backups and a network that can break; what a fault is, and what must hold after it.
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+
+use super::lab::{self, Machine};
+use super::project::Ran;
+use super::proxy::Proxy;
+use super::site::{self, Site};
+
+/// What scripts on the machine begin with: the places of Radarr's configuration, backups, state and settings, and ways to do harm.
+const HEAD: &str = r#"c=/home/mms/config/radarr b=/home/mms/backups/radarr s=/home/mms/.local/state/mms/backup/radarr
+k=/home/mms/.config/mms/backup/services r=/home/mms/.local/state/mms/restore/radarr
+newest() { ls $b/*.age | tail -n 1; }
+# hold FILE WHAT: a lock of a process that lives.
+hold() {
+    rm -f /run/holder
+    setsid sh -c 'echo $$ >/run/holder; exec sleep 3000' >/dev/null 2>&1 </dev/null &
+    until [ -s /run/holder ]; do :; done
+    pid=$(cat /run/holder)
+    start=$(sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f20)
+    printf '%s\n' "$pid $start $(cat /proc/sys/kernel/random/boot_id)" "$2" 2026-01-01T00:00:00Z 9999999999 >$1
+    chown mms: $1
+}
+release() { kill -9 $(cat /run/holder); rm -f $1; }
+# flip FILE AT: one bit is another.
+flip() {
+    byte=$(dd if=$1 bs=1 skip=$2 count=1 2>/dev/null | od -An -tu1)
+    printf "\\$(printf %o $((byte ^ 4)))" | dd of=$1 bs=1 seek=$2 conv=notrunc 2>/dev/null
+}
+"#;
+
+/// How a fault comes about.
+pub enum By {
+    /// A script as root before the run, and one that mends it afterwards.
+    Around(&'static str, &'static str),
+    /// While it goes on. Gives how the run ended.
+    During(fn(&Bench) -> Ran),
+    /// The network is cut after a random number of bytes, so many times.
+    Cut(usize),
+    /// mms is killed at a random moment, so many times.
+    Kill(usize),
+    /// Nothing comes through any longer after a random number of bytes.
+    Silence,
+}
+
+/// What must hold when the first run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It was done in spite of the fault.
+    Complete,
+    /// Nothing is different.
+    Unchanged,
+    /// It was done or nothing is different; which of them, depends on the moment.
+    Either,
+    /// Some of what was to be removed is gone, all else is there.
+    Begun,
+}
+
+impl Then {
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Unchanged => "nothing has changed",
+            Self::Either => "complete, or nothing has changed",
+            Self::Begun => "what is kept is all there",
+        }
+    }
+}
+
+/// A fault.
+pub struct Fault {
+    /// `backup`, `pull`, `prune` or `restore`.
+    pub operation: &'static str,
+    /// In a few words.
+    pub what: &'static str,
+    pub by: By,
+    /// Exit codes that the first run may end with; 255 is a process that was killed.
+    pub exit: &'static [i32],
+    /// What it must say, one of several that are separated by ` or `.
+    pub told: &'static str,
+    pub then: Then,
+}
+
+impl Fault {
+    /// `MMS_FAULTS` names some, separated by `,`: all whose operation and words contain one of them.
+    pub fn wanted(&self) -> bool {
+        let own = format!("{}: {}", self.operation, self.what);
+        std::env::var("MMS_FAULTS").map_or(true, |some| some.split(',').any(|some| own.contains(some)))
+    }
+
+    /// Its line in the table.
+    pub fn row(&self) -> String {
+        let exits: Vec<_> =
+            self.exit.iter().map(|exit| if *exit == 255 { "killed".to_owned() } else { exit.to_string() }).collect();
+        let told =
+            if self.told.is_empty() { String::new() } else { format!("`{}`", self.told.replace(" or ", "` or `")) };
+        format!("| {} | {} | {} | {told} | {} |", self.operation, self.what, exits.join(", "), self.then.shown())
+    }
+}
+
+pub struct Bench {
+    pub site: Site,
+    proxy: Proxy,
+}
+
+impl Bench {
+    /// A machine on which Radarr runs, with some megabytes of data, and one backup.
+    pub fn new(kind: &str) -> Self {
+        let site = Site::new(kind, &["radarr"]);
+        site.project.edit("services/radarr.yml", "interval: 15s", "interval: 2s");
+        site.project.edit("services/radarr.yml", "start_period: 90s", "start_period: 20s");
+        site.project.write("inventory/group_vars/mms/zz-faults.yml", "mms_backup_retention: {last: 500}\n");
+        let address = site.machine.lab("addr");
+        let proxy = Proxy::to(&address);
+        site.project.edit(
+            "inventory/hosts.yml",
+            &format!("ansible_host: {address}"),
+            &format!("ansible_host: 127.0.0.1\n      ansible_port: {}", proxy.port),
+        );
+        let alias = format!("-o IdentitiesOnly=yes -o HostKeyAlias={address}");
+        site.project.edit("inventory/hosts.yml", "-o IdentitiesOnly=yes", &alias);
+        let settings = site.project.read("mms.toml");
+        site.project.write("mms.toml", &format!("lock_timeout = 3\n{settings}"));
+        site.deploy().exits(0);
+        let bench = Self { site, proxy };
+        bench.root("head -c 3000000 /dev/urandom >$c/filler; echo saved >$c/marker; chown mms: $c/filler $c/marker");
+        bench.site.mms(&["backup", "radarr"]).exits(0);
+        bench
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.site.machine
+    }
+
+    /// A script as root.
+    pub fn root(&self, script: &str) -> String {
+        self.machine().ok(&format!("{HEAD}{script}"))
+    }
+
+    /// A script as the containers' user.
+    pub fn user(&self, script: &str) -> String {
+        self.machine().as_user_ok(&format!("{HEAD}{script}"))
+    }
+
+    /// A script as root that goes on until it ends by itself.
+    pub fn alongside(&self, script: &str) -> Alongside {
+        let script = format!("{HEAD}{script}");
+        let mut command = lab::lab(&["exec", self.machine().name(), "sh", "-c", &script]);
+        Alongside(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Starts mms, waits until a script succeeds as root, does something, and gives how it ended.
+    pub fn interrupted(&self, arguments: &[&str], until: &str, does: impl FnOnce(&mut Child)) -> Ran {
+        let mut command = self.site.project.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let since = std::time::Instant::now();
+        self.site.until(&format!("{HEAD}{until}"));
+        does(&mut child);
+        let ended = child.wait_with_output().unwrap();
+        Ran {
+            exit: Some(ended.status.code().unwrap_or(255)),
+            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+            took: since.elapsed(),
+        }
+    }
+
+    /// Waits until no backup is under way.
+    pub fn idle(&self) {
+        self.site.until_idle("mms-backup@radarr.service");
+    }
+
+    /// Waits until nothing of a restore is under way: what was begun on the machine goes on to its end.
+    pub fn settled(&self) {
+        self.site.until(&format!("{HEAD}[ ! -e $r/lock ] || ! kill -0 $(head -n 1 $r/lock | cut -d' ' -f1)"));
+    }
+
+    /// Rows of the service's own database, none of which may be missing before the last one.
+    pub fn rows(&self) -> u64 {
+        let query = "SELECT count(*), max(id), (SELECT value FROM counter) FROM history";
+        let answer = self
+            .user(&format!("podman exec radarr sqlite3 -readonly -cmd '.timeout 5000' /config/radarr.db '{query}'"));
+        let numbers: Vec<u64> = answer.trim().split('|').map(|number| number.parse().unwrap()).collect();
+        assert!(numbers[0] == numbers[1] && numbers[1] == numbers[2], "{answer}");
+        numbers[0]
+    }
+
+    /// Has a fault happen as often as it is to. `watch` gets a name for messages and what does it.
+    pub fn suffer(&self, fault: &Fault, arguments: &[&str], mut watch: impl FnMut(&str, &dyn Fn() -> Ran)) {
+        let usual = || {
+            self.proxy.heal();
+            let took = self.site.mms(arguments).exits(0).took;
+            (self.proxy.heal(), took)
+        };
+        match &fault.by {
+            By::Around(before, after) => watch(fault.what, &|| {
+                self.root(before);
+                let ran = self.site.mms(arguments);
+                self.root(after);
+                ran
+            }),
+            By::During(does) => watch(fault.what, &|| does(self)),
+            By::Cut(times) => {
+                let all = usual().0;
+                (0..*times)
+                    .for_each(|_| self.broken(fault, arguments, (rand::random_range(0..all), all), false, &mut watch));
+            }
+            By::Silence => {
+                let all = usual().0;
+                self.broken(fault, arguments, (rand::random_range(all / 2..all * 3 / 4), all), true, &mut watch);
+            }
+            By::Kill(times) => {
+                let took = usual().1;
+                for _ in 0..*times {
+                    let moment = took.mul_f64(rand::random_range(0.0..1.0));
+                    let name = format!("{}, after {moment:?} of {took:?}", fault.what);
+                    watch(&name, &|| {
+                        self.interrupted(arguments, "true", |child| {
+                            std::thread::sleep(moment);
+                            let _ = child.kill();
+                        })
+                    });
+                }
+            }
+        }
+    }
+
+    /// A run through a network that breaks at a byte of so many.
+    fn broken(
+        &self,
+        fault: &Fault,
+        arguments: &[&str],
+        (at, all): (u64, u64),
+        silent: bool,
+        watch: &mut impl FnMut(&str, &dyn Fn() -> Ran),
+    ) {
+        watch(&format!("{}, at byte {at} of {all}", fault.what), &|| {
+            self.proxy.break_after(at, silent);
+            let ran = self.site.mms(arguments);
+            self.proxy.heal();
+            ran
+        });
+    }
+}
+
+/// Something that goes on over there.
+pub struct Alongside(Child);
+
+impl Alongside {
+    /// Waits for its end.
+    pub fn ended(mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+/// The first run ended as the fault says, and said so.
+pub fn told(fault: &Fault, name: &str, ran: &Ran) {
+    let exit = ran.exit.unwrap_or(255);
+    say(&format!("{}: {name}: exit {exit}", fault.operation));
+    assert!(fault.exit.contains(&exit), "{name}: exit {exit}\n{}", ran.text());
+    assert!(!ran.stderr.contains("panicked"), "{name}: {}", ran.stderr);
+    // What ended before the moment came has nothing to tell, and what was killed cannot.
+    let random = matches!(fault.by, By::Cut(_) | By::Silence | By::Kill(_));
+    let silent = exit == 255 || random && exit == 0;
+    let said = fault.told.split(" or ").any(|told| ran.text().contains(told));
+    assert!(silent || said, "{name}: `{}` is not said\n{}", fault.told, ran.text());
+}
+
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "faults: {text}");
+}
+
+/// A script with what a session of the containers' user has.
+pub fn user_script(script: &str) -> String {
+    site::user_script(&format!("{HEAD}{script}"))
+}
