@@ -84,6 +84,11 @@ bench: build ## Measure a run that changes nothing: mms, ansible-core and a shel
 	@$(PREPARE) lab bench
 	@tests/tools/with-machines tests/bench/bench
 
+.PHONY: bench-bulk
+bench-bulk: build ## Measure backup and restore of 1 GB against ssh, tar, zstd and age
+	@$(PREPARE) lab bench
+	@tests/tools/with-machines tests/bench/bulk
+
 .PHONY: docs
 docs: ## Write the generated parts of docs/ and services/.schema.json anew
 	UPDATE_DOCS=1 cargo test --locked --test docs

@@ -177,11 +177,14 @@ fn the_newest_the_verified_and_the_one_just_made_stay() {
     }
 }
 
-/// A web server that keeps what it is asked: path, and body.
-fn listener() -> (String, Arc<Mutex<Vec<(String, String)>>>) {
+/// Path and body of each request.
+type Told = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A web server that keeps what it is asked.
+fn listener() -> (String, Told) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", server.local_addr().unwrap());
-    let told: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let told = Told::default();
     let kept = Arc::clone(&told);
     std::thread::spawn(move || {
         for stream in server.incoming() {

@@ -20,7 +20,7 @@
 //! | 14 | backup | the tar that hashes is killed | 2 | `cannot read everything` or `cannot be read back` or `the step` | nothing has changed |
 //! | 15 | backup | zstd is killed | 2 | `zstd failed` | nothing has changed |
 //! | 16 | backup | age is killed | 2 | `age failed` | nothing has changed |
-//! | 17 | backup | what copies the stream is killed | 2 | `cannot read everything` or `cannot be read back` or `the step` | nothing has changed |
+//! | 17 | backup | what copies the stream is killed | 2 | `cannot copy the stream` | nothing has changed |
 //! | 18 | backup | the hash of the file is killed | 2 | `cannot` | nothing has changed |
 //! | 19 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
 //! | 20 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |

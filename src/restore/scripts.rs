@@ -119,9 +119,19 @@ pub(crate) fn unlock(service: &str) -> String {
     )
 }
 
-/// Unpacks a tar stream whose names are paths from the root on, with owners as the user's namespace has them.
-pub(crate) fn unpack() -> String {
-    format!("{PRELUDE}exec podman unshare sh -c 'umask 022; exec tar -C / --numeric-owner -xpf -'")
+/// Unpacks a tar stream whose names are paths from the root on, with owners as the user's namespace has them. `packed`: it comes as
+/// frames of zstd. tar does not notice when a stream ends between two members, so zstd must say that it came to the end; when tar has
+/// gone (141, 70: nobody reads), tar has said why.
+pub(crate) fn unpack(packed: bool) -> String {
+    let tar = "tar -C / --numeric-owner -xpf -";
+    let inside = if packed {
+        format!(
+            "{{ zstd -dcq 2>/dev/null; s=$?; case $s in 0|70|141) ;; *) echo \"zstd fails with status $s\" >&2; kill $$ ;; esac; }} | {tar}"
+        )
+    } else {
+        format!("exec {tar}")
+    };
+    format!("{PRELUDE}exec podman unshare sh -c {}", sh::quote(&format!("umask 022; {inside}")))
 }
 
 /// Everything that was unpacked is on the disk, not only in memory.

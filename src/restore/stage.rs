@@ -1,5 +1,6 @@
 //! From a backup to a staging directory: the workstation opens and checks, the target unpacks beside the data. What is sent is
-//! written anew from what was understood and allowed, so the target's tar meets nothing unexpected.
+//! written anew from what was understood and allowed, so the target's tar meets nothing unexpected. Where the connection is slow and
+//! the target has zstd, it travels compressed.
 
 use std::collections::BTreeSet;
 
@@ -71,23 +72,20 @@ pub async fn stage(
     talk: &dyn Talk,
 ) -> Result<Staged> {
     let (reader, bringing) = found.open(Some(site))?;
+    let packed = site.ask("command -v zstd >/dev/null".to_owned()).await?.ok();
     let (sender, pieces) = mpsc::channel(8);
     let (expected, keyring, roots) = (found.expected(), keyring.clone(), roots.clone());
     let (tell, mut told) = mpsc::unbounded_channel();
     let checking = tokio::task::spawn_blocking(move || {
-        let mut stager = Stager {
-            out: Rewriter::new(ChannelWriter::new(sender)),
-            roots,
-            skip: false,
-            staged: Staged::default(),
-            bytes: 0,
-            tell,
-        };
+        let out = if packed { ChannelWriter::packed(sender) } else { Ok(ChannelWriter::new(sender)) };
+        let out = out.map_err(|error| Error::internal(format!("zstd does not start: {error}")))?;
+        let mut stager =
+            Stager { out: Rewriter::new(out), roots, skip: false, staged: Staged::default(), bytes: 0, tell };
         let report = archive::check(reader, &expected, &keyring, &mut stager)?;
         stager.out.finish().map_err(|_| broken())?;
         Ok(Staged { report, ..stager.staged })
     });
-    let command = scripts::unpack();
+    let command = scripts::unpack(packed);
     let unpacking = site.send(&command, pieces);
     let telling = async {
         while let Some(bytes) = told.recv().await {

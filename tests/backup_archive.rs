@@ -1,0 +1,270 @@
+//! The part of the program on the target that writes archives (`src/backup/target/mms-backup-archive`), run here: whatever names, links and sizes
+//! there are, and while all of it changes, what it writes is what mms and plain tools read, and every sum is that of the archive's content.
+//!
+//! It needs GNU tar and zstd; without them these tests do nothing, unless `MMS_REQUIRE_SHELLS=1`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mms::backup::archive::{self, Expected, Kind, Member, Report, Visitor};
+use mms::connection::Prompter;
+use mms::vault::Keyring;
+use tempfile::TempDir;
+
+const LARGE: usize = 5 << 20;
+
+struct Nobody;
+
+impl Prompter for Nobody {
+    fn confirm(&self, _: &str) -> Option<bool> {
+        None
+    }
+    fn line(&self, _: &str, _: bool) -> Option<String> {
+        None
+    }
+    fn password(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// The members of an archive: name, kind, size.
+#[derive(Default)]
+struct Seen(Vec<(String, Kind, u64)>);
+
+impl Visitor for Seen {
+    fn member(&mut self, member: &Member) -> mms::error::Result<()> {
+        self.0.push((String::from_utf8_lossy(&member.path).into_owned(), member.kind, member.size));
+        Ok(())
+    }
+    fn data(&mut self, _: &[u8]) -> mms::error::Result<()> {
+        Ok(())
+    }
+    fn end(&mut self) -> mms::error::Result<()> {
+        Ok(())
+    }
+}
+
+/// A service's data, and where it is archived to.
+struct Bench {
+    dir: TempDir,
+    /// Where programs are looked for.
+    path: String,
+}
+
+impl Bench {
+    /// None where the programs are not there.
+    fn new() -> Option<Self> {
+        let there =
+            |script: &str| Command::new("sh").args(["-c", script]).status().is_ok_and(|status| status.success());
+        if !there("tar --version | grep -q 'GNU tar' && command -v zstd >/dev/null") {
+            let required = std::env::var("MMS_REQUIRE_SHELLS").is_ok_and(|value| value == "1");
+            assert!(!required, "GNU tar or zstd is missing");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data of it");
+        fs::create_dir(&data).unwrap();
+        let program = mms::backup::target::PARTS.into_iter().find(|(name, _)| *name == "mms-backup-archive").unwrap().1;
+        fs::write(dir.path().join("program"), program).unwrap();
+        let excludes = "logs\n*.tmp\nc[a]che";
+        let config = format!("strategy=cold\nencrypt=no\npaths='{}'\nexcludes='{excludes}'\n", data.display());
+        fs::write(dir.path().join("conf"), config).unwrap();
+        Some(Self { dir, path: std::env::var("PATH").unwrap() })
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data of it").join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::create_dir_all(self.data(name).parent().unwrap()).unwrap();
+        fs::write(self.data(name), content).unwrap();
+    }
+
+    /// A directory with all programs but one.
+    fn without(&mut self, program: &str) {
+        let bin = self.dir.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for dir in self.path.split(':').filter_map(|dir| fs::read_dir(dir).ok()) {
+            for entry in dir.flatten().filter(|entry| entry.file_name() != program) {
+                // The first one of a name counts.
+                let _ = symlink(entry.path(), bin.join(entry.file_name()));
+            }
+        }
+        self.path = bin.display().to_string();
+    }
+
+    /// Writes the archive: what is in it, and what tar warned of.
+    fn archive(&self) -> (Report, Seen, String) {
+        let at = |name: &str| self.dir.path().join(name);
+        let _ = fs::remove_dir_all(at("stage"));
+        fs::create_dir_all(at("stage/.mms-staged/.mms")).unwrap();
+        fs::write(at("stage/.mms-staged/.mms/service.json"), "{}").unwrap();
+        let mut command = Command::new("sh");
+        command.arg(at("program")).args([at("conf"), at("stage"), at("part")]).env("PATH", &self.path);
+        let output = command.output().unwrap();
+        let why = fs::read_to_string(at("stage/error")).unwrap_or_default();
+        assert!(output.status.success(), "{why}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!at("stage/unpacked").exists(), "what was unpacked is left behind");
+        let mut seen = Seen::default();
+        let file = fs::File::open(at("part")).unwrap();
+        let sha256 = fs::read_to_string(at("stage/sha256")).unwrap().trim().to_owned();
+        let expected = Expected { encrypted: Some(false), sha256: Some(sha256), size: None };
+        let report =
+            archive::check(Box::new(file), &expected, &Keyring::new(vec![], Arc::new(Nobody)), &mut seen).unwrap();
+        assert!(report.manifest);
+        (report, seen, fs::read_to_string(at("stage/tar.warnings")).unwrap())
+    }
+
+    /// Opens the archive with plain tools.
+    fn open(&self) -> PathBuf {
+        let opened = self.dir.path().join("opened");
+        let _ = fs::remove_dir_all(&opened);
+        fs::create_dir(&opened).unwrap();
+        let script = "zstd -dcq ../part | tar -xp && sha256sum --quiet --strict -c .mms/SHA256SUMS";
+        run(Command::new("sh").args(["-c", script]).current_dir(&opened));
+        opened.join("data/0")
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Names, kinds, permissions, times, sizes and links of a tree, without what is excluded or never archived.
+fn look(tree: &Path) -> String {
+    let script = "find . \\( -path ./logs -o -name '*.tmp' -o -name 'cache' -o -type s \\) -prune -o -type d -printf '%P %y %m %T@\\0' -o -printf '%P %y %m %T@ %n %l %s\\0' | sort -z | tr '\\0' '\\n'";
+    let seen = run(Command::new("sh").args(["-c", script]).current_dir(tree));
+    // tar keeps whole seconds.
+    seen.lines().map(|line| format!("{}\n", without_fractions(line))).collect()
+}
+
+fn without_fractions(line: &str) -> String {
+    let words = line.split(' ').map(|word| match word.split_once('.') {
+        Some((whole, fraction)) if fraction.len() == 10 && whole.parse::<u64>().is_ok() => whole,
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn whatever_there_is_comes_back() {
+    let Some(mut bench) = Bench::new() else { return };
+    let names =
+        ["plain", "with space", "back\\slash", "quo'te\"", "st*r[x]?", "ünï", "cr\rname", "new\nline", "-dash", "end "];
+    for (at, name) in names.into_iter().enumerate() {
+        bench.write(name, name.as_bytes());
+        bench.write(&format!("deep/{name}/{name}"), &vec![at as u8; LARGE + at]);
+        bench.write(&format!("deep/{at}.tmp"), b"left out");
+    }
+    bench.write("empty", b"");
+    bench.write("zeros", &vec![0; LARGE]);
+    bench.write("logs/one", &vec![1; LARGE]);
+    bench.write("cache", b"left out");
+    for at in 0..700 {
+        bench.write(&format!("many/{}/{at}", at % 7), &vec![at as u8; at * 200]);
+    }
+    fs::hard_link(bench.data("plain"), bench.data("many/same")).unwrap();
+    fs::hard_link(bench.data("zeros"), bench.data("many/large and same")).unwrap();
+    symlink("/etc/passwd", bench.data("absolute")).unwrap();
+    symlink("../../..", bench.data("deep/up")).unwrap();
+    symlink("plain", bench.data("beside")).unwrap();
+    run(Command::new("mkfifo").arg(bench.data("pipe")));
+    let _socket = std::os::unix::net::UnixListener::bind(bench.data("socket")).unwrap();
+    bench.write("closed/inside", b"x");
+    fs::set_permissions(bench.data("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(bench.data("plain"), fs::Permissions::from_mode(0o4751)).unwrap();
+    run(Command::new("touch").args(["-d", "2001-02-03 04:05:06"]).args([bench.data("closed"), bench.data("deep")]));
+
+    for again in [false, true] {
+        if again {
+            bench.without("perl");
+        }
+        let (report, seen, warnings) = bench.archive();
+        assert_eq!(warnings, "");
+        assert_eq!(report.counts.links, 5);
+        assert!(
+            !seen.0.iter().any(|(name, ..)| name.contains("logs") || name.ends_with(".tmp") || name.ends_with("cache"))
+        );
+        let opened = bench.open();
+        assert_eq!(look(&opened), look(&bench.data("")));
+        let compared =
+            Command::new("diff").args(["-r", "--no-dereference"]).args([bench.data(""), opened]).output().unwrap();
+        let differing = String::from_utf8(compared.stdout).unwrap();
+        let foreseen = |line: &&str| !line.contains("Only in") && !line.contains("is a fifo");
+        assert_eq!(differing.lines().filter(foreseen).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+    // Whoever removes the directory may not be root.
+    fs::set_permissions(bench.data("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    run(Command::new("chmod").args(["-R", "u+rwX"]).arg(bench.dir.path()));
+}
+
+#[test]
+fn sums_are_of_the_archive_while_everything_changes() {
+    let Some(bench) = Bench::new() else { return };
+    for at in 0..200 {
+        bench.write(&format!("small/{at}"), &vec![at as u8; 50_000]);
+    }
+    for at in 0..6 {
+        bench.write(&format!("large/{at}"), &vec![at as u8; LARGE]);
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0_usize.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (small, large) =
+                    (bench.data(&format!("small/{}", round % 200)), bench.data(&format!("large/{}", round % 6)));
+                fs::write(&small, vec![round as u8; round % 90_000]).unwrap();
+                let _ = fs::remove_file(&large);
+                bench.write(&format!("large/{}", (round + 3) % 6), &vec![round as u8; LARGE]);
+                let _ = fs::rename(bench.data(&format!("large/{}", (round + 4) % 6)), bench.data("small/rotated"));
+                let _ = fs::hard_link(&small, bench.data(&format!("small/same-{}", round % 5)));
+            }
+        });
+        let stop_at_last = Stop(&stop);
+        let mut warned = false;
+        for _ in 0..4 {
+            let (report, _, warnings) = bench.archive();
+            assert!(report.counts.files >= 200);
+            warned |= !warnings.is_empty();
+        }
+        assert!(warned, "nothing changed meanwhile");
+        drop(stop_at_last);
+    });
+}
+
+/// Ends the other thread, also when this one panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("one", b"x");
+    let stage = bench.dir.path().join("stage");
+    fs::create_dir_all(stage.join(".mms-staged/.mms")).unwrap();
+    fs::write(bench.dir.path().join("conf"), "strategy=cold\nencrypt=no\npaths=/nowhere/at/all\n").unwrap();
+    let mut command = Command::new("sh");
+    command.arg(bench.dir.path().join("program")).args([
+        bench.dir.path().join("conf"),
+        stage.clone(),
+        bench.dir.path().join("part"),
+    ]);
+    assert!(!command.status().unwrap().success());
+    assert_eq!(fs::read_to_string(stage.join("error")).unwrap().trim(), "the path /nowhere/at/all does not exist");
+}
