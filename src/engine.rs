@@ -162,9 +162,7 @@ impl Engine {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
         }
         self.settle_journal().await;
-        let known = self.known_hosts();
-        futures::future::join_all(known.iter().map(|host| self.let_go(host))).await;
-        self.close().await;
+        self.finish().await;
         // Those that the run added come last.
         let mut hosts: Vec<Arc<Host>> = self.known_hosts();
         hosts.sort_by_key(|host| self.parts.world.hosts.get_index_of(host.name()).unwrap_or(usize::MAX));
@@ -176,6 +174,13 @@ impl Engine {
         };
         self.parts.sink.emit(Event::Finished(summary.clone()));
         outcome.map(|()| summary)
+    }
+
+    /// Gives the locks back, then closes every connection: the end of what was not told to end.
+    pub async fn finish(&self) {
+        let known = self.known_hosts();
+        futures::future::join_all(known.iter().map(|host| self.let_go(host))).await;
+        self.close().await;
     }
 
     /// Closes every connection and kills what still runs on the targets. Also for Ctrl-C: locks end with the shells that hold them,

@@ -101,7 +101,7 @@ impl Migrate {
         ui.progress().clear();
         match outcome {
             Ok(outcome) => {
-                engine.close().await;
+                engine.finish().await;
                 outcome
             }
             Err(signal) => Err(signal

@@ -105,7 +105,7 @@ impl Restore {
         ui.progress().clear();
         match outcome {
             Ok(outcome) => {
-                engine.close().await;
+                engine.finish().await;
                 outcome
             }
             // Nothing is killed on the target: a swap that was begun goes on to the end of its script, so that no service stays

@@ -1,7 +1,7 @@
 //! One machine with Radarr, its backups and a network that can break; what a fault is, and what must hold after it.
 
 use std::io::Write as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use super::lab::{self, Machine};
 use super::project::Ran;
@@ -157,13 +157,13 @@ impl Bench {
         let since = std::time::Instant::now();
         self.site.until(&format!("{HEAD}{until}"));
         does(&mut child);
-        let ended = child.wait_with_output().unwrap();
-        Ran {
-            exit: Some(ended.status.code().unwrap_or(255)),
-            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-            took: since.elapsed(),
-        }
+        ran(&child.wait_with_output().unwrap(), since)
+    }
+
+    /// Runs mms with the patience to wait for another run, however long that takes.
+    pub fn patient(&self, arguments: &[&str]) -> Ran {
+        let since = std::time::Instant::now();
+        ran(&self.site.project.command(arguments).env("MMS_LOCK_TIMEOUT", "600").output().unwrap(), since)
     }
 
     /// Waits until no backup is under way.
@@ -241,6 +241,15 @@ impl Bench {
             self.proxy.heal();
             ran
         });
+    }
+}
+
+fn ran(ended: &Output, since: std::time::Instant) -> Ran {
+    Ran {
+        exit: Some(ended.status.code().unwrap_or(255)),
+        stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        took: since.elapsed(),
     }
 }
 

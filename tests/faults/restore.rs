@@ -241,7 +241,7 @@ fn disk_full(bench: &Bench) -> Ran {
 fn two_at_once(bench: &Bench) -> Ran {
     let mut second = None;
     bench
-        .interrupted(&RESTORE, "[ -e ${c%/*}/.mms-restore-*/filler ]", |_| second = Some(bench.site.mms(&RESTORE)))
+        .interrupted(&RESTORE, "[ -e ${c%/*}/.mms-restore-*/filler ]", |_| second = Some(bench.patient(&RESTORE)))
         .exits(0);
     second.unwrap()
 }
