@@ -13,11 +13,14 @@ mod lab;
 mod project;
 #[path = "backup/site.rs"]
 mod site;
+#[path = "support/web.rs"]
+mod web;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use site::{Listener, Site};
+use site::Site;
+use web::Listener;
 
 /// Part of every address that is told something.
 const SECRET: &str = "s3cret-of-the-night";
@@ -28,7 +31,7 @@ fn services_that_write_are_backed_up_consistently() {
         return;
     }
     let site = Site::new("bw", &["radarr", "immich"]);
-    let listener = Listener::new();
+    let listener = Listener::at("10.99.0.1");
     let entry = |kind: &str| {
         let on = if kind == "ntfy" { ", on: [success, failure]" } else { "" };
         format!("  - {{type: {kind}, url: \"{}\"{on}}}\n", listener.url(&format!("{SECRET}/{kind}")))

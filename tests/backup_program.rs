@@ -2,14 +2,16 @@
 //! was written from the rules alone, with every awk that is here; and that every shell reads the rest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+#[path = "support/web.rs"]
+mod web;
+
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 
 use jiff::civil::{Date, DateTime, date};
 use proptest::prelude::*;
+use web::{Listener, Told};
 
 #[derive(Debug, Clone, Copy)]
 struct Rule {
@@ -177,37 +179,6 @@ fn the_newest_the_verified_and_the_one_just_made_stay() {
     }
 }
 
-/// Path and body of each request.
-type Told = Arc<Mutex<Vec<(String, String)>>>;
-
-/// A web server that keeps what it is asked.
-fn listener() -> (String, Told) {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", server.local_addr().unwrap());
-    let told = Told::default();
-    let kept = Arc::clone(&told);
-    std::thread::spawn(move || {
-        for stream in server.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut path, mut length, mut line) = (String::new(), 0, String::new());
-            while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
-                if path.is_empty() {
-                    path = line.split(' ').nth(1).unwrap().to_owned();
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).unwrap();
-            kept.lock().unwrap().push((path, String::from_utf8(body).unwrap()));
-            let _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
-    });
-    (address, told)
-}
-
 /// With curl and, where there is none, with wget: the same requests, and no address in an argument.
 #[test]
 fn others_are_told_by_curl_or_wget() {
@@ -223,7 +194,7 @@ fn others_are_told_by_curl_or_wget() {
             continue;
         };
         tried += 1;
-        let (address, told) = listener();
+        let server = Listener::at("127.0.0.1");
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
         std::fs::create_dir_all(dir.path().join("services")).unwrap();
@@ -236,10 +207,10 @@ fn others_are_told_by_curl_or_wget() {
         std::fs::write(bin.join(tool), wrapper).unwrap();
         std::fs::set_permissions(bin.join(tool), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let lines = [
-            format!("healthchecks start,success,failure {address}/s3cret/hc\n"),
-            format!("ntfy failure {address}/s3cret/ntfy\n"),
-            format!("kuma success,failure {address}/s3cret/kuma?status=up&msg=OK\n"),
-            format!("webhook start,success,failure {address}/s3cret/hook\n"),
+            format!("healthchecks start,success,failure {}\n", server.url("s3cret/hc")),
+            format!("ntfy failure {}\n", server.url("s3cret/ntfy")),
+            format!("kuma success,failure {}\n", server.url("s3cret/kuma?status=up&msg=OK")),
+            format!("webhook start,success,failure {}\n", server.url("s3cret/hook")),
         ];
         std::fs::write(dir.path().join("services/app.notify"), lines.concat()).unwrap();
         let part = mms::backup::target::PARTS.iter().find(|(name, _)| *name == "mms-backup-notify").unwrap().1;
@@ -265,8 +236,9 @@ fn others_are_told_by_curl_or_wget() {
             ("kuma?status=down&msg=app+it+s+a+failure", String::new()),
             ("hook", hook("failure")),
         ];
-        let expected: Vec<_> = expected.into_iter().map(|(path, body)| (format!("/s3cret/{path}"), body)).collect();
-        assert_eq!(*told.lock().unwrap(), expected, "{tool}");
+        let expected: Vec<_> =
+            expected.into_iter().map(|(path, body)| Told { path: format!("/s3cret/{path}"), body }).collect();
+        assert_eq!(server.take(), expected, "{tool}");
         let seen = std::fs::read_to_string(&arguments).unwrap();
         assert!(!seen.is_empty() && !seen.contains("s3cret"), "{tool}: {seen}");
     }

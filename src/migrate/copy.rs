@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::journal::Part;
 use super::listing::{self, Difference, Filter, Listing};
 use super::{source, target};
+use crate::connection::Answer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::restore::journal::{Journal, Place};
 use crate::restore::{Site, Talk, shown_size};
@@ -143,11 +144,11 @@ impl Copy<'_> {
         if paths.is_empty() {
             return Ok(());
         }
-        self.feed(self.target, "remove what is gone", &target::unshared(&script), &names(paths, 0)).await
+        self.feed(self.target, "remove what is gone", &target::unshared(&script), &names(paths, 0)).await.map(drop)
     }
 
     /// Runs a command with this as its stdin.
-    async fn feed(&self, site: &Site<'_>, what: &str, command: &str, content: &[u8]) -> Result<()> {
+    async fn feed(&self, site: &Site<'_>, what: &str, command: &str, content: &[u8]) -> Result<Answer> {
         let (sender, pieces) = mpsc::channel(4);
         let feeding = async {
             for piece in content.chunks(256 << 10) {
@@ -158,7 +159,7 @@ impl Copy<'_> {
             drop(sender);
         };
         let (answer, ()) = futures::future::join(site.send(command, pieces), feeding).await;
-        site.checked(what, answer?).map(drop)
+        site.checked(what, answer?)
     }
 
     /// Keeps a list on the old host, where its commands read it.
@@ -350,18 +351,8 @@ impl Copy<'_> {
 
     /// A script with names on its stdin, and what it printed.
     async fn ask_with(&self, site: &Site<'_>, script: &str, paths: &[Vec<u8>]) -> Result<String> {
-        let (sender, pieces) = mpsc::channel(4);
-        let content = names(paths, 0);
-        let feeding = async {
-            for piece in content.chunks(256 << 10) {
-                if sender.send(Bytes::copy_from_slice(piece)).await.is_err() {
-                    break;
-                }
-            }
-            drop(sender);
-        };
-        let (answer, ()) = futures::future::join(site.send(script, pieces), feeding).await;
-        Ok(site.checked("check the databases", answer?)?.stdout_text().into_owned())
+        let answer = self.feed(site, "check the databases", script, &names(paths, 0)).await?;
+        Ok(answer.stdout_text().into_owned())
     }
 }
 

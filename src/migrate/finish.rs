@@ -145,19 +145,8 @@ impl Hosts<'_> {
             for root in Self::roots(service, journal) {
                 let script = target::column(&format!("{root}/{}", column.database), &column.table, &column.column);
                 let Ok(answer) = self.target.must("look at paths in a database", script).await else { continue };
-                let text = answer.stdout_text();
-                let mut paths: Vec<&str> = text
-                    .lines()
-                    .map(|path| path.trim_end_matches('/'))
-                    .filter(|path| {
-                        path.starts_with('/') && rewrite::map_path(maps, path).is_none_or(|mapped| mapped != *path)
-                    })
-                    .collect();
-                paths.sort_unstable();
-                paths.dedup();
-                for path in paths {
-                    let now =
-                        rewrite::map_path(maps, path).map(|now| format!("; it is `{now}` now")).unwrap_or_default();
+                for rewrite::Stale { path, now } in rewrite::stale_paths(answer.stdout_text().lines(), maps) {
+                    let now = now.map(|now| format!("; it is `{now}` now")).unwrap_or_default();
                     finished.warnings.push(format!(
                         "`{path}` ({} of {}) will not be there in the container{now}: change it in the application",
                         column.table, column.database

@@ -1,6 +1,5 @@
 //! Settings of an application adapted to its new surroundings, byte for byte but for what the rules of its `migrate.rewrite` name.
-//!
-//! Everything here is pure but [`stale_paths`], which reads a database.
+//! Everything here is pure.
 
 mod encoding;
 mod ini;
@@ -59,9 +58,6 @@ pub enum RewriteError {
     /// The encoding of the file has no such characters.
     #[error("the encoding of the file cannot hold `{0}`")]
     Encoding(String),
-    /// The database cannot be read.
-    #[error("{0}")]
-    Database(String),
 }
 
 /// Rewrites the content of one file. The same content comes back, byte for byte, when nothing has to be changed; so it does when the

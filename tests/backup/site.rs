@@ -1,9 +1,7 @@
 //! A machine with some services, their project, and ways to look at backups with plain tools.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mms::connection::Answer;
@@ -148,59 +146,5 @@ impl Drop for Site {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// A request that was made: path with query, and body.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    pub path: String,
-    pub body: String,
-}
-
-/// A web server on the lab's host that keeps what it is told.
-pub struct Listener {
-    port: u16,
-    told: Arc<Mutex<Vec<Told>>>,
-}
-
-impl Listener {
-    pub fn new() -> Self {
-        let server = TcpListener::bind("10.99.0.1:0").unwrap();
-        let port = server.local_addr().unwrap().port();
-        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let kept = Arc::clone(&told);
-        std::thread::spawn(move || {
-            for stream in server.incoming() {
-                let mut stream = BufReader::new(stream.unwrap());
-                let (mut path, mut length) = (String::new(), 0);
-                let mut line = String::new();
-                while stream.read_line(&mut line).is_ok_and(|count| count > 2) {
-                    if path.is_empty() {
-                        path = line.split(' ').nth(1).unwrap().to_owned();
-                    }
-                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    line.clear();
-                }
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).unwrap();
-                kept.lock().unwrap().push(Told { path, body: String::from_utf8(body).unwrap() });
-                // Whoever asked may not wait for the answer.
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-                let _ = stream.get_mut().write_all(answer);
-            }
-        });
-        Self { port, told }
-    }
-
-    pub fn url(&self, path: &str) -> String {
-        format!("http://10.99.0.1:{}/{path}", self.port)
-    }
-
-    /// What came since the last time.
-    pub fn take(&self) -> Vec<Told> {
-        std::mem::take(&mut self.told.lock().unwrap())
     }
 }

@@ -7,8 +7,8 @@ use crate::engine::{Engine, Host};
 use crate::error::Result;
 use crate::proxmox::Proxmox;
 
-/// Makes a snapshot of every one of these hosts that is a guest of Proxmox. Gives what was made, for people.
-pub async fn take(session: &Session, engine: &Engine, hosts: &[&Arc<Host>], services: &str) -> Result<Vec<String>> {
+/// Makes a snapshot of every one of these hosts that is a guest of Proxmox.
+pub async fn take(session: &Session, engine: &Engine, hosts: &[&Arc<Host>], services: &str) -> Result<()> {
     let ui = &session.ui;
     let mut made = vec![];
     let mut without = vec![];
@@ -40,5 +40,5 @@ pub async fn take(session: &Session, engine: &Engine, hosts: &[&Arc<Host>], serv
     for line in &made {
         ui.note(line);
     }
-    Ok(made)
+    Ok(())
 }

@@ -1,11 +1,10 @@
-//! The case tables of `tests/migrate/rewrite`, and stale paths of databases made for the test.
+//! The case tables of `tests/migrate/rewrite`, and stale paths.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::*;
-use crate::service::model::migrate::PathColumn;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,35 +109,21 @@ fn paths_by_the_longest_directory_and_whole_names() {
     }
 }
 
-fn database(rows: &[Option<&str>]) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let connection = rusqlite::Connection::open(file.path()).unwrap();
-    connection.execute("CREATE TABLE RootFolders (Id INTEGER PRIMARY KEY, Path TEXT)", []).unwrap();
-    for row in rows {
-        connection.execute("INSERT INTO RootFolders (Path) VALUES (?1)", [row]).unwrap();
-    }
-    file
-}
-
-fn column(table: &str, column: &str) -> PathColumn {
-    PathColumn { database: "x.db".to_owned(), table: table.to_owned(), column: column.to_owned() }
-}
-
 #[test]
 fn paths_in_a_database_that_lead_nowhere() {
-    let file = database(&[
-        Some("/data/media/tv/"),
-        Some("/mnt/media/movies/"),
-        Some("/mnt/media/movies/A Film (2001)"),
-        Some("/mnt/media/movies-4k"),
-        Some("/srv/anime"),
-        Some("/srv/anime"),
-        Some("relative/path"),
-        Some("%AppDataPath%/x"),
-        None,
-    ]);
+    let paths = [
+        "/data/media/tv/",
+        "/mnt/media/movies/",
+        "/mnt/media/movies/A Film (2001)",
+        "/mnt/media/movies-4k",
+        "/srv/anime",
+        "/srv/anime",
+        "relative/path",
+        "%AppDataPath%/x",
+        "",
+    ];
     let maps = maps(&[("/data", "/data"), ("/mnt/media", "/data/media")]);
-    let stale = stale_paths(file.path(), &column("RootFolders", "Path"), &maps).unwrap();
+    let stale = stale_paths(paths, &maps);
     let told: BTreeMap<_, _> = stale.iter().map(|stale| (stale.path.as_str(), stale.now.as_deref())).collect();
     let wanted = [
         ("/mnt/media/movies", Some("/data/media/movies")),
@@ -146,18 +131,4 @@ fn paths_in_a_database_that_lead_nowhere() {
         ("/srv/anime", None),
     ];
     assert_eq!(told, BTreeMap::from(wanted));
-}
-
-#[test]
-fn a_database_of_another_version_says_nothing_and_a_broken_one_is_an_error() {
-    let file = database(&[Some("/srv/x")]);
-    assert_eq!(stale_paths(file.path(), &column("Series", "Path"), &[]), Ok(vec![]));
-    assert_eq!(stale_paths(file.path(), &column("RootFolders", "Place"), &[]), Ok(vec![]));
-    let broken = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(broken.path(), [b'x'; 5000]).unwrap();
-    let error = stale_paths(broken.path(), &column("RootFolders", "Path"), &[]).unwrap_err().to_string();
-    assert_eq!(error, "cannot read its paths: file is not a database");
-    let missing = broken.path().with_extension("missing");
-    assert!(stale_paths(&missing, &column("RootFolders", "Path"), &[]).is_err());
-    assert!(!missing.exists(), "it is only read");
 }
