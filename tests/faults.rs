@@ -85,7 +85,7 @@
 //!
 //! Faults of migrations are in `tests/migrate.rs`; killed at any moment on the machine, services that are stopped for their backup are in
 //! `tests/backup.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
-//! failure can be tried again; `MMS_FAULTS='pull,zstd is killed'` has only some.
+//! failure can be tried again; `MMS_FAULTS='pull,zstd is killed'` has only some, `MMS_FAULT_CUTS=100` cuts the network more often.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 #[path = "faults/backup.rs"]

@@ -8,6 +8,8 @@
 //!   anything, and is not to change anything the second time, unless `again: true`;
 //! - `needs:` (in the first entry) a script that must succeed, or the story is not told in this shell;
 //! - `files:` paths and their content (null: not there).
+//!
+//! At the end nothing of ours is left in the directory for temporary files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "modules/runner.rs"]
@@ -20,13 +22,15 @@ use serde_json::Value as Json;
 
 fn shells(scratch: &Path) -> Vec<(String, Runner)> {
     let files = scratch.join("local");
+    let temporary = scratch.join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let runner =
+        |shell, path| Runner { shell, path, temporary: temporary.clone(), files: files.clone(), meanwhile: None };
     let path = std::env::var("PATH").unwrap();
     let mut shells = vec![];
     for shell in ["/bin/sh", "/bin/bash"] {
         if Path::new(shell).exists() {
-            let runner =
-                Runner { shell: vec![shell.to_owned()], path: path.clone(), files: files.clone(), meanwhile: None };
-            shells.push((shell.to_owned(), runner));
+            shells.push((shell.to_owned(), runner(vec![shell.to_owned()], path.clone())));
         }
     }
     for busybox in ["/bin/busybox", "/usr/bin/busybox"] {
@@ -40,10 +44,7 @@ fn shells(scratch: &Path) -> Vec<(String, Runner)> {
             std::os::unix::fs::symlink(busybox, applets.join(applet)).unwrap();
         }
         let shell = vec![busybox.to_owned(), "sh".to_owned()];
-        shells.push((
-            "busybox".to_owned(),
-            Runner { shell, path: applets.display().to_string(), files: files.clone(), meanwhile: None },
-        ));
+        shells.push(("busybox".to_owned(), runner(shell, applets.display().to_string())));
         break;
     }
     shells
@@ -131,7 +132,11 @@ fn tell(file: &Path) {
         let dir = scratch.path().join(format!("it {}", name.replace('/', "")));
         std::fs::create_dir(&dir).unwrap();
         let runner = Runner { files: dir.clone(), ..runner };
-        play(&runner, story, &dir, &format!("{} in {name}", file.display()));
+        let told = format!("{} in {name}", file.display());
+        play(&runner, story, &dir, &told);
+        let left = std::fs::read_dir(&runner.temporary).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("mms")).collect();
+        assert!(left.is_empty(), "{told}: left behind: {left:?}");
     }
 }
 

@@ -106,7 +106,10 @@ impl<'a> Request<'a> {
 
     async fn ask(&self, process: Process) -> Result<Entered, ConnectionError> {
         let Process { input, mut output, guard } = process;
-        let lost = || self.error("the connection was lost meanwhile");
+        let lost = || {
+            let place = self.transport.place();
+            ConnectionError::lost(format!("the connection to {place} was lost while becoming `{}`", self.wanted.user))
+        };
         input.send(self.line().into()).await.map_err(|_| lost())?;
         let (ready, same, nouser) =
             (format!("{}ready\n", self.nonce), format!("{}same\n", self.nonce), format!("{}nouser\n", self.nonce));

@@ -50,7 +50,7 @@ exit 1
 "#;
 
 /// `nobody` is another user than whoever runs this, and exists everywhere.
-fn as_nobody(directory: &Path, method: BecomeMethod, script: &str, password: Option<&str>) -> Become {
+pub fn as_nobody(directory: &Path, method: BecomeMethod, script: &str, password: Option<&str>) -> Become {
     let program = directory.join("program");
     std::fs::write(&program, format!("#!/bin/sh\n{script}")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();

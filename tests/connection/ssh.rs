@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use mms::connection::{Connection, ConnectionError, ConnectionErrorKind, Frame, Target, UnknownHostKey, connect};
+use mms::connection::{
+    BecomeMethod, Connection, ConnectionError, ConnectionErrorKind, Frame, Target, UnknownHostKey, connect,
+};
 
 use super::sshd::{Sshd, keygen};
-use super::{cases, support};
+use super::{become_user, cases, support};
 
 async fn fails(target: &Target) -> ConnectionError {
     connect(target, &support::options()).await.err().expect("connected")
@@ -284,14 +286,25 @@ async fn hosts_that_cannot_be_reached() {
     assert!(error.message.ends_with("no answer within 0.3 s"), "{error}");
 }
 
+/// Kills the session's sshd: the parent of the shell's first ancestor that is no shell.
+const CUT: &str = "p=$PPID; while ! tr '\\0' ' ' </proc/$p/cmdline | grep -q ^sshd; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 5";
+
+#[tokio::test]
+async fn a_connection_lost_while_another_user_is_become_is_lost() {
+    let Some(sshd) = Sshd::start("") else { return };
+    let connection = works(&sshd.target()).await;
+    let wanted = become_user::as_nobody(sshd.path("").as_path(), BecomeMethod::Sudo, CUT, None);
+    let error = connection.shell(Some(&wanted)).await.err().expect("became");
+    assert_eq!(error.kind, ConnectionErrorKind::Lost, "{error}");
+    assert!(error.message.ends_with("was lost while becoming `nobody`"), "{error}");
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_told_and_reset_brings_it_back() {
     let Some(sshd) = Sshd::start("") else { return };
     let connection = works(&sshd.target()).await;
     let shell = connection.shell(None).await.unwrap();
-    // The session's sshd is the parent of the shell's first ancestor that is no shell.
-    let script = "p=$PPID; while ! tr '\\0' ' ' </proc/$p/cmdline | grep -q ^sshd; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 5";
-    let error = shell.submit(Frame::new(script)).await.unwrap_err();
+    let error = shell.submit(Frame::new(CUT)).await.unwrap_err();
     assert_eq!(error.kind, ConnectionErrorKind::Lost);
     assert_eq!(shell.submit(Frame::new("echo no")).await.unwrap_err().kind, ConnectionErrorKind::Lost);
     connection.reset().await.unwrap();

@@ -36,8 +36,8 @@ pub enum By {
     Around(&'static str, &'static str),
     /// While it goes on. Gives how the run ended.
     During(fn(&Bench) -> Ran),
-    /// The network is cut after a random number of bytes, so many times.
-    Cut(usize),
+    /// The network is cut after a random number of bytes, so many times, spread over all bytes. `MMS_FAULT_CUTS` has more of them.
+    Cut(u64),
     /// mms is killed at a random moment, so many times.
     Kill(usize),
     /// Nothing comes through any longer after a random number of bytes.
@@ -203,8 +203,11 @@ impl Bench {
             By::During(does) => watch(fault.what, &|| does(self)),
             By::Cut(times) => {
                 let all = usual().0;
-                (0..*times)
-                    .for_each(|_| self.broken(fault, arguments, (rand::random_range(0..all), all), false, &mut watch));
+                let times = cuts(*times);
+                for slice in 0..times {
+                    let at = rand::random_range(all * slice / times..all * (slice + 1) / times);
+                    self.broken(fault, arguments, (at, all), false, &mut watch);
+                }
             }
             By::Silence => {
                 let all = usual().0;
@@ -242,6 +245,10 @@ impl Bench {
             ran
         });
     }
+}
+
+fn cuts(usual: u64) -> u64 {
+    std::env::var("MMS_FAULT_CUTS").map_or(usual, |cuts| cuts.parse().expect("MMS_FAULT_CUTS: a number"))
 }
 
 fn ran(ended: &Output, since: std::time::Instant) -> Ran {

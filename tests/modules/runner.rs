@@ -78,6 +78,8 @@ pub struct Runner {
     pub shell: Vec<String>,
     /// `PATH` of scripts.
     pub path: String,
+    /// `TMPDIR` of scripts.
+    pub temporary: PathBuf,
     /// Where local files are.
     pub files: PathBuf,
     /// A script that somebody else runs between a plan and its steps.
@@ -93,6 +95,7 @@ impl Runner {
             // As in a frame: in a subshell.
             .arg(format!("( {script}\n)"))
             .env("PATH", &self.path)
+            .env("TMPDIR", &self.temporary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -151,13 +151,14 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Puts the archive where the tools can read it, as `$a`. Only unzip needs a file.
+    /// Puts the archive where the tools can read it, as `$archive` (a name that [`stat::PRELUDE`] does not use: what is removed at
+    /// the end is named by it). Only unzip needs a file.
     fn archive(&self) -> String {
         match (&self.local, self.format) {
-            (None, _) => format!("a={}\n", sh::quote(&self.from)),
-            (Some(_), Format::Tar(..)) => "a=-\n".to_owned(),
-            (Some(_), Format::Zip) => "a=$(umask 077; mktemp \"${TMPDIR:-/tmp}/.mms.XXXXXX\") || exit 1\n\
-                 trap 'rm -f -- \"$a\"' EXIT\ncat >\"$a\" || exit 1\n"
+            (None, _) => format!("archive={}\n", sh::quote(&self.from)),
+            (Some(_), Format::Tar(..)) => "archive=-\n".to_owned(),
+            (Some(_), Format::Zip) => "archive=$(umask 077; mktemp \"${TMPDIR:-/tmp}/.mms.XXXXXX\") || exit 1\n\
+                 trap 'rm -f -- \"$archive\"' EXIT\ncat >\"$archive\" || exit 1\n"
                 .to_owned(),
         }
     }
@@ -169,7 +170,7 @@ impl Job<'_> {
             words.push(format!("--exclude={pattern}"));
         }
         let includes = self.args.strings("include");
-        format!("{} {} -f \"$a\" {}", sh::join(&words), flag, sh::join(&includes))
+        format!("{} {} -f \"$archive\" {}", sh::join(&words), flag, sh::join(&includes))
     }
 
     /// Prints what differs, a line `==`, then the names in the archive.
@@ -190,10 +191,10 @@ impl Job<'_> {
                 let exclude = if excluded.is_empty() { String::new() } else { format!("-x {}", sh::join(&excluded)) };
                 format!(
                     "LC_ALL=C; export LC_ALL\ncommand -v unzip >/dev/null || exit 85\n{}\
-                     unzip -Z1 \"$a\" {} {exclude} | while IFS= read -r n; do\n\
+                     unzip -Z1 \"$archive\" {} {exclude} | while IFS= read -r n; do\n\
                      echo \"$n\"\n\
                      case $n in\n*/) [ -d {dest}/\"$n\" ] || echo \"$n: Contents differ\" ;;\n\
-                     *) g=$(printf '%s' \"$n\" | sed 's/[][*?]/\\\\&/g'); unzip -p \"$a\" \"$g\" | cmp -s - {dest}/\"$n\" || echo \"$n: Contents differ\" ;;\n\
+                     *) g=$(printf '%s' \"$n\" | sed 's/[][*?]/\\\\&/g'); unzip -p \"$archive\" \"$g\" | cmp -s - {dest}/\"$n\" || echo \"$n: Contents differ\" ;;\n\
                      esac\ndone\necho \"==0 $(id -u)\"\n",
                     self.archive(),
                     sh::join(self.args.strings("include")),
@@ -274,7 +275,7 @@ impl Job<'_> {
                 let excluded = self.args.strings("exclude");
                 let exclude = if excluded.is_empty() { String::new() } else { format!(" -x {}", sh::join(&excluded)) };
                 format!(
-                    "unzip -q {how} {} \"$a\" {}{exclude} -d {} >&2",
+                    "unzip -q {how} {} \"$archive\" {}{exclude} -d {} >&2",
                     sh::join(self.args.strings("extra_opts")),
                     sh::join(self.args.strings("include")),
                     sh::quote(&self.dest.path)
