@@ -171,9 +171,12 @@ impl Bench {
         self.site.until_idle("mms-backup@radarr.service");
     }
 
-    /// Waits until nothing of a restore is under way: what was begun on the machine goes on to its end.
+    /// Waits until nothing of a restore or prune is under way: what was begun on the machine goes on to its end.
     pub fn settled(&self) {
-        self.site.until(&format!("{HEAD}[ ! -e $r/lock ] || ! kill -0 $(head -n 1 $r/lock | cut -d' ' -f1)"));
+        self.site.until(&format!(
+            "{HEAD}! pgrep -f '[m]ms-backup prune' >/dev/null || exit 1
+             for lock in $r/lock $s/lock; do [ ! -e $lock ] || ! kill -0 $(head -n 1 $lock | cut -d' ' -f1) || exit 1; done"
+        ));
     }
 
     /// Rows of the service's own database, none of which may be missing before the last one.

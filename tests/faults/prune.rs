@@ -148,6 +148,7 @@ pub fn run(bench: &Bench) {
             assert!(kept.iter().any(|file| file.contains("2024-01-02T03")), "the verified one is kept: {kept:?}");
             let backups = || -> BTreeSet<String> { bench.site.backups("radarr").into_iter().collect() };
             let ran = run();
+            bench.settled();
             told(fault, name, &ran);
             let (now, left) = (listing(bench), backups());
             match fault.then {
