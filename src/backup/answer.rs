@@ -65,6 +65,8 @@ pub struct Kept {
 pub enum Line {
     /// What is going on.
     Progress(String),
+    /// Where the file is that grows now.
+    Writing(String),
     /// How it ended.
     Ended(Ended),
 }
@@ -74,6 +76,9 @@ impl Line {
     pub fn parse(line: &str) -> Option<Self> {
         if let Some(text) = line.strip_prefix("@progress ") {
             return Some(Self::Progress(text.to_owned()));
+        }
+        if let Some(path) = line.strip_prefix("@writing ") {
+            return Some(Self::Writing(path.to_owned()));
         }
         serde_json::from_str(line.strip_prefix("@result ")?).ok().map(Self::Ended)
     }
@@ -125,6 +130,7 @@ mod tests {
     #[test]
     fn reads_what_the_program_prints() {
         assert_eq!(Line::parse("@progress archiving, 3 MB"), Some(Line::Progress("archiving, 3 MB".to_owned())));
+        assert_eq!(Line::parse("@writing /b/.a.part"), Some(Line::Writing("/b/.a.part".to_owned())));
         let Some(Line::Ended(ended)) =
             Line::parse(r#"@result {"service":"a","ok":true,"size":3,"downtime_seconds":0.4}"#)
         else {

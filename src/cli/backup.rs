@@ -5,12 +5,12 @@ mod pull;
 mod show;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::status::{looking, user_of};
 use super::{Global, Session, complete, services, signals};
@@ -157,10 +157,11 @@ impl Backup {
             let wanted = |kind: &&String| *kind == "backup" || (*kind == "mirror" && !self.no_mirror);
             for kind in kinds.iter().filter(wanted) {
                 ui.progress().start(host.name(), &format!("{name}: {kind}"));
-                let mut ended = site.start(&name, kind == "mirror", self.accept_shrink, ui).await?;
-                if let Some(dir) = self.to.as_deref().filter(|_| ended.ok && kind == "backup") {
+                let to = self.to.as_deref().filter(|_| kind == "backup");
+                let (mut ended, arrived) = self.start(&site, &name, kind == "mirror", to, ui).await?;
+                if let Some(dir) = to.filter(|_| ended.ok) {
                     ui.progress().set(host.name(), &format!("{name}: bringing {} here", ended.file));
-                    match pull::pull(&site, &ended, dir).await {
+                    match pull::pull(&site, &ended, dir, arrived).await {
                         Ok(path) => ended.message.push_str(&format!(", here as {}", path.display())),
                         Err(error) => {
                             ended.ok = false;
@@ -174,6 +175,33 @@ impl Backup {
             }
         }
         Ok(all)
+    }
+
+    /// Starts one and follows it to its end; it is brought to `to` while it is written.
+    async fn start(
+        &self,
+        site: &Site<'_>,
+        name: &str,
+        mirror: bool,
+        to: Option<&Path>,
+        ui: &Ui,
+    ) -> Result<(Ended, Option<pull::Arrived>)> {
+        let (teller, growing) = oneshot::channel();
+        let (end, size) = oneshot::channel();
+        let running = async {
+            let ended = site.start(name, mirror, self.accept_shrink, teller, ui).await;
+            // What failed is not waited for.
+            let _ = end.send(ended.as_ref().map_or(0, |ended| if ended.ok { ended.size } else { 0 }));
+            ended
+        };
+        let arriving = async {
+            match to {
+                Some(dir) => pull::while_written(site, name, dir, growing, size).await,
+                None => None,
+            }
+        };
+        let (ended, arrived) = futures::future::join(running, arriving).await;
+        Ok((ended?, arrived))
     }
 }
 
@@ -239,23 +267,38 @@ impl<'a> Site<'a> {
     }
 
     /// Starts one and follows it to its end.
-    async fn start(&self, service: &str, mirror: bool, accept_shrink: bool, ui: &Ui) -> Result<Ended> {
+    async fn start(
+        &self,
+        service: &str,
+        mirror: bool,
+        accept_shrink: bool,
+        growing: oneshot::Sender<String>,
+        ui: &Ui,
+    ) -> Result<Ended> {
         let mut arguments = vec!["start", service];
         arguments.extend(mirror.then_some("mirror"));
         arguments.extend(accept_shrink.then_some("--accept-shrink"));
-        self.follow(service, &arguments, ui).await.map_err(|error| match error.kind() {
+        self.follow(service, &arguments, Some(growing), ui).await.map_err(|error| match error.kind() {
             ErrorKind::Unreachable => error.hint(GOES_ON),
             _ => error,
         })
     }
 
-    /// Follows what was started to its end.
-    async fn follow(&self, service: &str, arguments: &[&str], ui: &Ui) -> Result<Ended> {
+    /// Follows what was started to its end; tells which file grows.
+    async fn follow(
+        &self,
+        service: &str,
+        arguments: &[&str],
+        mut growing: Option<oneshot::Sender<String>>,
+        ui: &Ui,
+    ) -> Result<Ended> {
         let (sender, mut lines) = mpsc::unbounded_channel::<String>();
-        let following = async {
+        let following = async move {
             while let Some(line) = lines.recv().await {
-                if let Some(Line::Progress(text)) = Line::parse(&line) {
-                    ui.progress().set(self.host.name(), &format!("{service}: {text}"));
+                match Line::parse(&line) {
+                    Some(Line::Progress(text)) => ui.progress().set(self.host.name(), &format!("{service}: {text}")),
+                    Some(Line::Writing(path)) => drop(growing.take().map(|growing| growing.send(path))),
+                    _ => {}
                 }
             }
         };

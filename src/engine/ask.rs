@@ -1,9 +1,9 @@
 //! Asking hosts something outside a playbook: for verbs that look (`status`, `logs`), and those that work on a host themselves
 //! (`restore`, `backup`).
 
-use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::drive::{Site, Trouble};
@@ -102,11 +102,17 @@ impl Engine {
         outcome.await.map(drop).map_err(|trouble| of_trouble(host, trouble))
     }
 
-    /// Runs a command as a user of the host and writes its stdout to a local file, which appears only when it succeeded. Nothing is
-    /// held in memory but what is under way.
-    pub async fn fetch(&self, host: &Arc<Host>, user: &str, command: &str, to: &Path) -> Result<Answer, Error> {
+    /// Runs a command as a user of the host and passes on what it writes to stdout. It is held back while nobody takes it, and killed when
+    /// the receiver or the future is gone.
+    pub async fn fetch(
+        &self,
+        host: &Arc<Host>,
+        user: &str,
+        command: &str,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> Result<Answer, Error> {
         let reached = self.reach(host, user).await?;
-        let received = reached.connection.receive_file(Some(&reached.user), command, to).await;
+        let received = reached.connection.receive_pieces(Some(&reached.user), command, pieces).await;
         received.map_err(|error| of_trouble(host, error.into()))
     }
 

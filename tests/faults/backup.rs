@@ -211,6 +211,14 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         operation: "pull",
+        what: "mms is killed",
+        by: By::Kill(4),
+        exit: &[0, 255],
+        told: "here as",
+        then: Then::Either,
+    },
+    Fault {
+        operation: "pull",
         what: "there is no place for it",
         by: By::Around("true", "true"),
         exit: &[2],
@@ -321,7 +329,7 @@ pub fn listing(bench: &Bench) -> BTreeMap<String, String> {
 
 /// What a run leaves when it has ended, however it did: nothing half made, nothing stopped.
 fn tidy(bench: &Bench, name: &str) {
-    let left = bench.root("ls -A $b | grep '\\.part' || true; ls -A $s | grep -vx 'result\\|retention' || true");
+    let left = bench.root("ls -A $b | grep '\\.part' || true; ls -A $s | grep -vx 'result\\|retention' || true; ls -d /run/user/*/mms-backup-* 2>/dev/null || true");
     assert_eq!(left, "", "{name}: left behind");
     assert!(bench.site.is_active("radarr"), "{name}: the service does not run");
 }
@@ -344,8 +352,8 @@ pub fn run(bench: &Bench) {
     for fault in FAULTS.iter().filter(|fault| fault.wanted()) {
         let mut arguments = vec!["backup", "radarr"];
         match (fault.operation, &fault.by) {
-            ("pull", By::Cut(_)) => arguments.extend(["--to", "here"]),
-            ("pull", _) => arguments.extend(["--to", "mms.toml"]),
+            ("pull", By::Around(..)) => arguments.extend(["--to", "mms.toml"]),
+            ("pull", _) => arguments.extend(["--to", "here"]),
             _ => {}
         }
         let again: Vec<_> = arguments.iter().map(|word| if *word == "mms.toml" { "here" } else { *word }).collect();
@@ -361,20 +369,24 @@ pub fn run(bench: &Bench) {
                 Then::Either if before.len() == now.len() => assert_eq!(now, before, "{name}"),
                 _ => complete(bench, name, &before),
             }
-            here(bench, name);
+            here(bench, name, ran.exit == Some(255));
             bench.site.mms(&[again.as_slice(), &["--accept-shrink"]].concat()).exits(0);
             tidy(bench, name);
             complete(bench, name, &now);
+            here(bench, name, false);
         });
     }
 }
 
-/// What has a backup's name on the workstation is whole.
-fn here(bench: &Bench, name: &str) {
+/// What has a backup's name on the workstation is whole. Whoever was killed may have left something, but not under such a name.
+fn here(bench: &Bench, name: &str, killed: bool) {
     let Ok(entries) = std::fs::read_dir(bench.site.project.path("here/radarr")) else { return };
     for entry in entries {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_str().unwrap();
+        if killed && file.starts_with(".mms-") {
+            continue;
+        }
         if file.ends_with(".age") && !file.starts_with('.') {
             let there = bench.root(&format!("sha256sum <$b/{file}"));
             let own = super::lab::run(Command::new("sha256sum").arg(&path), None);

@@ -71,7 +71,7 @@ pub(in super::super) async fn bring_back(
     }
     engine.lock(host).await.map_err(unchanged)?;
     ui.progress().start(host.name(), &format!("{service}: return"));
-    let ended = site.follow(service, &["start", service, "return", &mirror], ui).await;
+    let ended = site.follow(service, &["start", service, "return", &mirror], None, ui).await;
     ui.progress().clear();
     let ended = ended.map_err(|error| match error.kind() {
         ErrorKind::Unreachable => error.hint("what was begun goes on on its host; the same command may be given again"),

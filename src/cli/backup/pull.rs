@@ -1,86 +1,227 @@
-//! `mms backup --to`: a backup brought to this machine, under its name only when every byte is right.
+//! `mms backup --to`: a backup brought to this machine, under its name only when every byte is right. It comes while it is written;
+//! what did not come whole that way is fetched when it is done.
 
-use std::io::Read as _;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::future::Either;
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Site;
 use crate::backup::answer::Ended;
+use crate::connection::Answer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sh;
 
-/// How much is read at once.
-const PIECE: usize = 1 << 20;
+/// How a file begins that is not whole yet, and how it ends.
+const PART: (&str, &str) = (".mms-", ".part");
 
-/// Brings what a run has made to `<dir>/<service>/<name>`, with the note beside it.
-pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path) -> Result<PathBuf> {
+/// Pieces that wait to be written: a few megabytes at most.
+const QUEUE: usize = 16;
+
+/// How long to wait for more of a file that is known to be longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A file that has come, under a name of its own. It is removed unless it is given its place.
+pub(super) struct Arrived {
+    file: NamedTempFile,
+    size: u64,
+    sha256: String,
+}
+
+/// Takes a backup of a service while it grows on the host. `growing` tells where it is, `size` how large it has become in the end.
+/// Nothing when it did not come like this.
+pub(super) async fn while_written(
+    site: &Site<'_>,
+    service: &str,
+    dir: &Path,
+    growing: oneshot::Receiver<String>,
+    size: oneshot::Receiver<u64>,
+) -> Option<Arrived> {
+    let path = growing.await.ok()?;
+    let place = dir.join(plain(site, service).ok()?);
+    // It is renamed when it is done: what has it open follows it.
+    receive(site, &format!("exec tail -c +1 -s 0.1 -f -- {}", sh::quote(&path)), &place, size).await.ok()
+}
+
+/// Gives what a run has made its place, `<dir>/<service>/<name>`, with the note beside it; fetches it first if it has not come whole.
+pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path, arrived: Option<Arrived>) -> Result<PathBuf> {
     let kept = site.kept(std::slice::from_ref(&ended.service)).await?;
     let found = kept.into_iter().find(|kept| kept.file.as_ref() == Some(&ended.file));
     let noted = found.and_then(|kept| kept.note.as_ref().and_then(|note| note.sha256.clone()).map(|hash| (kept, hash)));
     let (kept, sha256) = noted.ok_or_else(|| {
         Error::new(ErrorKind::Failed, format!("{}: {} is gone already", site.host.name(), ended.file))
     })?;
-    let place = dir.join(&ended.service);
-    // Names come from a host: nothing but a name may be one.
-    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
-    if !plain(&ended.service) || !plain(&ended.file) {
-        return Err(Error::new(
-            ErrorKind::Failed,
-            format!("{}: `{}` is not the name of a backup", site.host.name(), ended.file),
-        ));
-    }
-    let part = place.join(format!(".{}.part", ended.file));
-    let path = place.join(&ended.file);
+    let place = dir.join(plain(site, &ended.service)?);
+    let path = place.join(plain(site, &ended.file)?);
     let beside = place.join(format!("{}.json", ended.file));
-    let brought = async {
-        fetch(site, &kept.path, &part).await?;
-        let checked = tokio::task::spawn_blocking({
-            let part = part.clone();
-            move || check(&part, kept.size, &sha256)
-        });
-        checked.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))?;
-        fetch(site, &format!("{}.json", kept.path), &beside).await
+    let whole = |arrived: &Arrived| arrived.size == kept.size && arrived.sha256 == sha256;
+    let arrived = match arrived.filter(whole) {
+        Some(arrived) => arrived,
+        None => fetch(site, &kept.path, &place).await?,
     };
-    if let Err(error) = brought.await {
-        let _ = std::fs::remove_file(&part);
-        return Err(error);
+    if !whole(&arrived) {
+        let what = format!("`{}` did not come here as it was written", path.display());
+        return Err(Error::new(ErrorKind::Failed, what));
     }
-    std::fs::rename(&part, &path).map_err(|error| Error::io("rename", &part, &error))?;
-    let synced = std::fs::File::open(&place).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| Error::io("write", &place, &error))?;
+    let note = fetch(site, &format!("{}.json", kept.path), &place).await?;
+    let settled = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || {
+            note.settle(&beside)?;
+            arrived.settle(&path)?;
+            std::fs::File::open(&place)?.sync_all()
+        }
+    });
+    let settled = settled.await.map_err(|error| Error::internal(error.to_string()))?;
+    settled.map_err(|error| Error::io("write", &path, &error))?;
     Ok(path)
 }
 
-async fn fetch(site: &Site<'_>, from: &str, to: &Path) -> Result<()> {
-    let answer = site.engine.fetch(site.host, &site.user, &format!("exec cat -- {}", sh::quote(from)), to).await?;
-    if answer.ok() {
-        return Ok(());
+impl Arrived {
+    /// Brings it to the disk and gives it its name.
+    fn settle(self, path: &Path) -> std::io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(path).map(drop).map_err(|error| error.error)
     }
-    let why = answer.stderr_text().trim().to_owned();
-    Err(Error::new(ErrorKind::Failed, format!("{}: cannot read `{from}`: {why}", site.host.name())))
 }
 
-/// The file has this size and hash, and is on the disk.
-fn check(path: &Path, size: u64, sha256: &str) -> Result<()> {
-    let failed = |error: &std::io::Error| Error::io("read", path, error);
-    let mut file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    // One that is not encrypted is nobody else's business.
-    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, own).map_err(|error| Error::io("write", path, &error))?;
-    file.sync_all().map_err(|error| Error::io("write", path, &error))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0_u8; PIECE];
-    let mut seen = 0;
-    loop {
-        let count = file.read(&mut buffer).map_err(|error| failed(&error))?;
-        let Some(piece) = buffer.get(..count).filter(|piece| !piece.is_empty()) else { break };
-        hash.update(piece);
-        seen += count as u64;
+/// Brings a whole file.
+async fn fetch(site: &Site<'_>, path: &str, place: &Path) -> Result<Arrived> {
+    // Until the command ends: nobody tells a size.
+    let (_teller, size) = oneshot::channel();
+    receive(site, &format!("exec cat -- {}", sh::quote(path)), place, size).await
+}
+
+/// A name that comes from a host: nothing but a name may be one.
+fn plain<'a>(site: &Site<'_>, name: &'a str) -> Result<&'a str> {
+    if !name.is_empty() && !name.starts_with('.') && !name.contains('/') {
+        return Ok(name);
     }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if seen != size || found != sha256 {
-        return Err(Error::new(ErrorKind::Failed, format!("`{}` did not come here as it was written", path.display())));
+    Err(Error::new(ErrorKind::Failed, format!("{}: `{name}` is not the name of a backup", site.host.name())))
+}
+
+/// Writes what a command prints to a file in `place`: until it ends, or has printed as much as `size` tells.
+async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot::Receiver<u64>) -> Result<Arrived> {
+    let (sender, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
+    let (to_disk, from_net) = mpsc::channel::<Bytes>(QUEUE);
+    let place = place.to_owned();
+    let writing = tokio::task::spawn_blocking(move || write(&place, from_net));
+    // Whether the command has ended by itself.
+    let passing = async move {
+        let (mut seen, mut wanted, mut told) = (0, u64::MAX, false);
+        while seen < wanted {
+            tokio::select! {
+                size = &mut size, if !told => {
+                    told = true;
+                    wanted = size.unwrap_or(u64::MAX);
+                }
+                () = tokio::time::sleep(PATIENCE), if told => return false,
+                piece = pieces.recv() => {
+                    let Some(piece) = piece else { return true };
+                    seen += piece.len() as u64;
+                    if to_disk.send(piece).await.is_err() {
+                        return false;
+                    }
+                }
+            }
+        }
+        false
+    };
+    let receiving = site.engine.fetch(site.host, &site.user, command, sender);
+    let answer = match futures::future::select(pin!(passing), pin!(receiving)).await {
+        Either::Left((false, _)) => None,
+        Either::Left((true, receiving)) => Some(receiving.await?),
+        Either::Right((answer, passing)) => {
+            passing.await;
+            Some(answer?)
+        }
+    };
+    let written = writing.await.map_err(|error| Error::internal(error.to_string()))?;
+    match answer.filter(|answer| !answer.ok()) {
+        None => written,
+        Some(answer) => Err(refused(site, &answer)),
     }
-    Ok(())
+}
+
+fn refused(site: &Site<'_>, answer: &Answer) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("{}: cannot read the backup: {}", site.host.name(), answer.stderr_text().trim()),
+    )
+}
+
+/// Writes what comes from a queue, and hashes it.
+fn write(place: &Path, mut pieces: mpsc::Receiver<Bytes>) -> Result<Arrived> {
+    let failed = |error: std::io::Error| Error::io("write to", place, &error);
+    std::fs::create_dir_all(place).map_err(failed)?;
+    clear(place);
+    let mut file = loop {
+        // Only for its owner: one that is not encrypted is nobody else's business.
+        let file = tempfile::Builder::new().prefix(PART.0).suffix(PART.1).tempfile_in(place).map_err(failed)?;
+        file.as_file().lock().map_err(failed)?;
+        // Until it was locked, another one who clears may have taken it for abandoned.
+        if file.as_file().metadata().map_err(failed)?.nlink() > 0 {
+            break file;
+        }
+    };
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(piece) = pieces.blocking_recv() {
+        file.write_all(&piece).map_err(failed)?;
+        hash.update(&piece);
+        size += piece.len() as u64;
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Arrived { file, size, sha256 })
+}
+
+/// Removes what those have left who were killed: whoever still writes holds the lock of its file.
+fn clear(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let part = name.to_str().is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
+        if part && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_abandoned_is_cleared_and_what_is_written_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join(".mms-dead.part"), "half").unwrap();
+        std::fs::write(place.path().join(".other"), "theirs").unwrap();
+        let (sender, pieces) = mpsc::channel(1);
+        let writing = std::thread::spawn({
+            let place = place.path().to_owned();
+            move || write(&place, pieces)
+        });
+        sender.blocking_send(Bytes::from_static(b"abc")).unwrap();
+        // Once the second one is taken, the first is written.
+        sender.blocking_send(Bytes::new()).unwrap();
+        sender.blocking_send(Bytes::new()).unwrap();
+        clear(place.path());
+        let mut names: Vec<_> =
+            std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(names[0] != ".mms-dead.part" && names[1] == ".other", "{names:?}");
+        drop(sender);
+        let arrived = writing.join().unwrap().unwrap();
+        assert_eq!(arrived.size, 3);
+        assert_eq!(arrived.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        drop(arrived);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "what is given no place goes");
+    }
 }
