@@ -1,6 +1,7 @@
 //! `mms backup --to`: a backup brought to this machine, under its name only when every byte is right. It comes while it is written;
 //! what did not come whole that way is fetched when it is done.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path, arrived: Op
         move || {
             note.settle(&beside)?;
             arrived.settle(&path)?;
-            std::fs::File::open(&place)?.sync_all()
+            File::open(&place)?.sync_all()
         }
     });
     let settled = settled.await.map_err(|error| Error::internal(error.to_string()))?;
@@ -111,8 +112,11 @@ fn plain<'a>(site: &Site<'_>, name: &'a str) -> Result<&'a str> {
 async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot::Receiver<u64>) -> Result<Arrived> {
     let (sender, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
     let (to_disk, from_net) = mpsc::channel::<Bytes>(QUEUE);
-    let place = place.to_owned();
-    let writing = tokio::task::spawn_blocking(move || write(&place, from_net));
+    // It is this future's: when nobody waits for it any longer, the file goes.
+    let file = part(place)?;
+    let failed = |error: std::io::Error| Error::io("write", file.path(), &error);
+    let own = file.as_file().try_clone().map_err(failed)?;
+    let writing = tokio::task::spawn_blocking(move || write(own, from_net));
     // Whether the command has ended by itself.
     let passing = async move {
         let (mut seen, mut wanted, mut told) = (0, u64::MAX, false);
@@ -144,10 +148,11 @@ async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot
         }
     };
     let written = writing.await.map_err(|error| Error::internal(error.to_string()))?;
-    match answer.filter(|answer| !answer.ok()) {
-        None => written,
-        Some(answer) => Err(refused(site, &answer)),
+    if let Some(answer) = answer.filter(|answer| !answer.ok()) {
+        return Err(refused(site, &answer));
     }
+    let (size, sha256) = written.map_err(failed)?;
+    Ok(Arrived { file, size, sha256 })
 }
 
 fn refused(site: &Site<'_>, answer: &Answer) -> Error {
@@ -157,28 +162,31 @@ fn refused(site: &Site<'_>, answer: &Answer) -> Error {
     )
 }
 
-/// Writes what comes from a queue, and hashes it.
-fn write(place: &Path, mut pieces: mpsc::Receiver<Bytes>) -> Result<Arrived> {
+/// A file for what is not whole yet.
+fn part(place: &Path) -> Result<NamedTempFile> {
     let failed = |error: std::io::Error| Error::io("write to", place, &error);
     std::fs::create_dir_all(place).map_err(failed)?;
     clear(place);
-    let mut file = loop {
+    loop {
         // Only for its owner: one that is not encrypted is nobody else's business.
         let file = tempfile::Builder::new().prefix(PART.0).suffix(PART.1).tempfile_in(place).map_err(failed)?;
         file.as_file().lock().map_err(failed)?;
         // Until it was locked, another one who clears may have taken it for abandoned.
         if file.as_file().metadata().map_err(failed)?.nlink() > 0 {
-            break file;
+            return Ok(file);
         }
-    };
+    }
+}
+
+/// Writes what comes from a queue: how much it was, and its SHA-256.
+fn write(mut file: File, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(u64, String)> {
     let (mut hash, mut size) = (Sha256::new(), 0);
     while let Some(piece) = pieces.blocking_recv() {
-        file.write_all(&piece).map_err(failed)?;
+        file.write_all(&piece)?;
         hash.update(&piece);
         size += piece.len() as u64;
     }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Arrived { file, size, sha256 })
+    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 /// Removes what those have left who were killed: whoever still writes holds the lock of its file.
@@ -186,7 +194,7 @@ fn clear(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let part = name.to_str().is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
-        if part && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        if part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -202,26 +210,20 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join(".mms-dead.part"), "half").unwrap();
         std::fs::write(place.path().join(".other"), "theirs").unwrap();
-        let (sender, pieces) = mpsc::channel(1);
-        let writing = std::thread::spawn({
-            let place = place.path().to_owned();
-            move || write(&place, pieces)
-        });
-        sender.blocking_send(Bytes::from_static(b"abc")).unwrap();
-        // Once the second one is taken, the first is written.
-        sender.blocking_send(Bytes::new()).unwrap();
-        sender.blocking_send(Bytes::new()).unwrap();
+        let file = part(place.path()).unwrap();
         clear(place.path());
         let mut names: Vec<_> =
             std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names.len(), 2, "{names:?}");
-        assert!(names[0] != ".mms-dead.part" && names[1] == ".other", "{names:?}");
+        assert_eq!(names, [file.path().file_name().unwrap(), ".other".as_ref()]);
+        let (sender, pieces) = mpsc::channel(2);
+        sender.blocking_send(Bytes::from_static(b"ab")).unwrap();
+        sender.blocking_send(Bytes::from_static(b"c")).unwrap();
         drop(sender);
-        let arrived = writing.join().unwrap().unwrap();
-        assert_eq!(arrived.size, 3);
-        assert_eq!(arrived.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        drop(arrived);
+        let (size, sha256) = write(file.as_file().try_clone().unwrap(), pieces).unwrap();
+        assert_eq!(size, 3);
+        assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        drop(file);
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "what is given no place goes");
     }
 }
