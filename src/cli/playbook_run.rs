@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::session::Selected;
+use super::session::{LockArgs, Selected};
 use super::{Global, Session, complete, extra_vars, selection, signals};
 use crate::engine::{self, Engine, LockOptions, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
@@ -43,9 +42,8 @@ pub struct RunArgs {
     /// How many hosts are worked on at the same time
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub forks: Option<u16>,
-    /// Seconds that another run on the same host is waited for
-    #[arg(long, value_name = "SECONDS")]
-    pub lock_timeout: Option<u64>,
+    #[command(flatten)]
+    pub lock: LockArgs,
     /// Run handlers even on hosts where a task failed
     #[arg(long)]
     pub force_handlers: bool,
@@ -88,9 +86,7 @@ impl PlaybookRun<'_> {
         if let Some(forks) = self.args.forks {
             session.settings.forks = usize::from(forks);
         }
-        if let Some(seconds) = self.args.lock_timeout {
-            session.settings.lock_timeout = Duration::from_secs(seconds);
-        }
+        self.args.lock.apply(&mut session.settings);
         let mut worst = Exit::Ok;
         for path in paths {
             let exit = self.run_one(&session, path).await?;
