@@ -34,6 +34,10 @@ fn services_that_write_are_backed_up_consistently() {
         return;
     }
     let site = Site::new("bw", &["radarr", "immich"]);
+    // Every restore waits until the service is well.
+    for service in ["services/radarr.yml", "services/immich.yml"] {
+        site.project.edit(service, "interval: 15s", "interval: 2s");
+    }
     let listener = Listener::at("10.99.0.1");
     let entry = |kind: &str| {
         let on = if kind == "ntfy" { ", on: [success, failure]" } else { "" };
