@@ -6,6 +6,7 @@ mod complete;
 mod deploy;
 mod extra_vars;
 mod global;
+mod listing;
 mod logs;
 mod migrate;
 mod playbook_run;

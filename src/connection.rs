@@ -229,6 +229,24 @@ pub trait Prompter: Send + Sync {
     fn password(&self, prompt: &str) -> Option<String>;
 }
 
+/// Nobody is there to be asked: runs without a person, as those of tests are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Prompter for Nobody {
+    fn confirm(&self, _question: &str) -> Option<bool> {
+        None
+    }
+
+    fn line(&self, _prompt: &str, _echo: bool) -> Option<String> {
+        None
+    }
+
+    fn password(&self, _prompt: &str) -> Option<String> {
+        None
+    }
+}
+
 /// What every connection of a run shares.
 #[derive(Clone)]
 pub struct ConnectOptions {

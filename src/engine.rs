@@ -37,6 +37,7 @@ use crate::inventory::Growth;
 use crate::modules::Kind;
 use crate::playbook::{Loader, Playbook};
 use crate::secret::Redactor;
+use crate::sync::lock;
 use crate::template::Templar;
 use crate::vars::World;
 
@@ -45,7 +46,6 @@ pub use builtin::takes_expressions;
 pub use host::Host;
 pub use lock::LockOptions;
 pub use target::TargetDefaults;
-pub use task::glob;
 
 /// Makes connections. The real one is `connection::connect`; tests put a scripted one here.
 pub trait Connector: Send + Sync {
@@ -157,7 +157,7 @@ impl Engine {
         }
         if outcome.is_ok()
             && !self.all_lost()
-            && let Some(name) = self.start_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref()
+            && let Some(name) = lock(&self.start_at).as_ref()
         {
             outcome = Err(Error::user(format!("no task is called `{name}`")).hint("`--list-tasks` shows their names"));
         }
@@ -191,7 +191,7 @@ impl Engine {
     }
 
     fn known_hosts(&self) -> Vec<Arc<Host>> {
-        self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect()
+        lock(&self.hosts).values().cloned().collect()
     }
 
     /// Whether no host is left to work on.
@@ -202,7 +202,7 @@ impl Engine {
 
     /// The host of a name, made when first used. Names that are not in the inventory are allowed for `delegate_to`.
     fn host(&self, name: &str) -> Arc<Host> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut hosts = lock(&self.hosts);
         let host = hosts.entry(name.to_owned()).or_insert_with(|| {
             let vars = self.parts.world.host(name);
             Arc::new(Host::new(vars))

@@ -15,13 +15,14 @@ mod yaml;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::error::Result;
 use crate::project::Project;
+use crate::sync::lock;
 use crate::yaml::Node;
 
 use model::Model;
@@ -314,7 +315,7 @@ impl Inventory {
 
     fn files(&self, dir: &Path, name: &str) -> Result<Arc<Vec<VarsFile>>> {
         let key = (dir.to_path_buf(), name.to_owned());
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&self.files);
         if let Some(known) = files.get(&key) {
             return Ok(Arc::clone(known));
         }

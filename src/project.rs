@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::error::{Error, Result};
+use crate::sync::lock;
 use crate::yaml::{self, Node};
 
 pub use file::{Document, EncryptedFile, Encryption};
@@ -168,10 +169,6 @@ impl Project {
     pub fn take_warnings(&self) -> Vec<Diagnostic> {
         std::mem::take(&mut lock(&self.warnings))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The path without `.` and `..`, made absolute. Symbolic links are kept: people know the name they wrote.

@@ -23,6 +23,8 @@ use crate::backup::source::{self, Found, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::{Backup, Strategy};
+use crate::size;
+pub use crate::size::human as shown_size;
 use crate::vault::Keyring;
 use journal::{Journal, Phase, Recovery, Verb};
 use plan::{Seen, Targets};
@@ -172,7 +174,7 @@ fn say_plan(site: &Site<'_>, request: &Request<'_>, targets: &Targets, seen: &Se
         site.name,
         request.service.name,
         found.place,
-        shown_size(found.size)
+        size::human(found.size)
     ));
     for (path, seen) in targets.places().iter().zip(&seen.paths) {
         talk.note(&match seen.kind.as_str() {
@@ -365,16 +367,4 @@ pub async fn undo(site: &Site<'_>, service: &Service, owner: &str) -> Result<Str
 pub fn nothing_to_restore(service: &Service) -> bool {
     let archived = |backup: &Backup| !matches!(backup.strategy, Strategy::None | Strategy::Rsync);
     !service.backup.as_ref().is_some_and(archived)
-}
-
-/// A size for people.
-pub fn shown_size(bytes: u64) -> String {
-    let mut size = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if size < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
-        }
-        size /= 1024.0;
-    }
-    format!("{size:.1} TiB")
 }

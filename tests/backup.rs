@@ -15,12 +15,15 @@ mod project;
 mod site;
 #[path = "support/web.rs"]
 mod web;
+#[path = "backup/writers.rs"]
+mod writers;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use site::Site;
 use web::Listener;
+use writers::{CONFIG, Rows};
 
 /// Part of every address that is told something.
 const SECRET: &str = "s3cret-of-the-night";
@@ -31,6 +34,10 @@ fn services_that_write_are_backed_up_consistently() {
         return;
     }
     let site = Site::new("bw", &["radarr", "immich"]);
+    // Every restore waits until the service is well.
+    for service in ["services/radarr.yml", "services/immich.yml"] {
+        site.project.edit(service, "interval: 15s", "interval: 2s");
+    }
     let listener = Listener::at("10.99.0.1");
     let entry = |kind: &str| {
         let on = if kind == "ntfy" { ", on: [success, failure]" } else { "" };
@@ -47,47 +54,13 @@ fn services_that_write_are_backed_up_consistently() {
     let again = site.deploy_json();
     assert_eq!(again.count("changed"), 0, "{again:?}");
 
-    // Rows are numbered as they are written, so a consistent copy holds 1 to n and nothing else.
-    let config = "/home/mms/config/radarr";
+    writers::prepare(&site);
     site.machine.as_user_ok(&format!(
-        "sqlite3 {config}/radarr.db 'CREATE TABLE proof(n INTEGER PRIMARY KEY, pad TEXT)' >/dev/null; mkdir -p '{config}/a plugin'; \
-         sqlite3 '{config}/a plugin/its data' 'CREATE TABLE proof(n INTEGER PRIMARY KEY, pad TEXT)'; echo old >{config}/stale.db-journal; \
-         mkdir -p {config}/logs; echo x >{config}/logs/left-out; ln -s config.xml {config}/link"
-    ));
-    let writer = "while :; do echo \"INSERT INTO proof(pad) VALUES (hex(randomblob(400)));\"; sleep 0.002; done | sqlite3 -cmd '.timeout 60000'";
-    site.background(&format!("{writer} {config}/radarr.db"));
-    site.background(&format!("{writer} '{config}/a plugin/its data'"));
-    let psql = "podman exec -i immich-postgres psql -q -U immich -d immich";
-    site.machine.as_user_ok(&format!("echo 'CREATE TABLE proof(n int PRIMARY KEY)' | {psql}"));
-    site.background(&format!(
-        "i=0; while :; do i=$((i + 1)); echo \"INSERT INTO proof VALUES ($i);\"; sleep 0.01; done | {psql}"
+        "echo old >{CONFIG}/stale.db-journal; mkdir -p {CONFIG}/logs; echo x >{CONFIG}/logs/left-out; ln -s config.xml {CONFIG}/link"
     ));
     site.machine.ok("install -o mms -g mms /dev/null /data/photos/one.jpg && echo photo >/data/photos/one.jpg");
-
-    let (mut main, mut plugin, mut rows) = (0, 0, 0);
-    // MMS_BACKUP_ROUNDS=50 takes some minutes.
-    let rounds = std::env::var("MMS_BACKUP_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
-    for _ in 0..rounds {
-        site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
-        let opened = site.open("radarr");
-        let copy = |name: &str| site.prefix_of_sqlite(&format!("{opened}/data/0/{name}"));
-        let (one, other) = (copy("radarr.db"), copy("a plugin/its data"));
-        assert!(one > main && other > plugin, "the writers did not get on: {one} after {main}, {other} after {plugin}");
-        (main, plugin) = (one, other);
-        let opened = site.open("immich");
-        let dump = site.machine.ok(&format!(
-            "sed -n '/^COPY public.proof /,/^\\\\\\.$/p' {opened}/postgres/immich-postgres/immich.sql | grep '^[0-9]' | sort -n | \
-             awk '$1 != NR {{ exit 1 }} END {{ print NR }}'"
-        ));
-        let seen: u64 = dump.trim().parse().unwrap();
-        assert!(seen >= rows, "{seen} after {rows}");
-        rows = seen;
-    }
-    assert!(rows > 0);
-    let _ = writeln!(
-        std::io::stderr(),
-        "backup: {rounds} rounds: {main} and {plugin} rows of SQLite, {rows} of PostgreSQL, every one a prefix of what was written"
-    );
+    writers::start(&site);
+    let made = rounds(&site);
     let members = site.members("radarr");
     for (name, there) in [
         ("data/0/radarr.db", true),
@@ -103,18 +76,73 @@ fn services_that_write_are_backed_up_consistently() {
     assert_eq!(members[members.len() - 2..], [".mms/SHA256SUMS", ".mms/manifest.json"]);
     let described = site.machine.ok(&format!("cat {}/.mms/service.json", site.open("radarr")));
     let described: serde_json::Value = serde_json::from_str(&described).unwrap();
-    assert_eq!(described["paths"][0]["path"], config);
+    assert_eq!(described["paths"][0]["path"], CONFIG);
     assert!(described["containers"]["radarr"]["digest"].as_str().unwrap().starts_with("sha256:"), "{described}");
     assert!(
         described["units"]["radarr.container"].as_str().unwrap().ends_with("WantedBy=default.target\n"),
         "{described}"
     );
 
+    every_one_restores(&site, &made);
+    writers::start(&site);
     timers(&site, &listener);
     mirrors(&site);
     pulled(&site);
     told_of_one_service(&site, &listener);
-    restored(&site, main, rows);
+    a_whole_cluster_restores(&site);
+}
+
+/// The backups of one round, and the rows in them.
+struct Round {
+    names: [String; 2],
+    rows: Rows,
+}
+
+/// Backs up again and again what is written to all the time. What is in a backup had been written before it was done, and what had
+/// been written before it began is in it.
+fn rounds(site: &Site) -> Vec<Round> {
+    let mut made: Vec<Round> = vec![];
+    let mut before = writers::running(site);
+    // MMS_BACKUP_ROUNDS=50 takes half an hour.
+    let rounds = std::env::var("MMS_BACKUP_ROUNDS").ok().map_or(3, |rounds| rounds.parse().unwrap());
+    for _ in 0..rounds {
+        site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
+        let rows = writers::backed_up(site);
+        let after = writers::running(site);
+        assert!(writers::reach(rows, before) && writers::reach(after, rows), "{before:?}, {rows:?}, {after:?}");
+        assert!(after[0] > before[0] && after[1] > before[1], "the writers did not get on: {after:?} after {before:?}");
+        made.push(Round { names: ["radarr", "immich"].map(|name| site.backups(name).pop().unwrap()), rows });
+        before = after;
+    }
+    assert!(made.last().is_some_and(|last| last.rows[2] > 0), "PostgreSQL was not written to");
+    made
+}
+
+/// From the first to the last, each is what the services are well on, with the rows that it had, no more and no fewer.
+fn every_one_restores(site: &Site, made: &[Round]) {
+    writers::stop(site);
+    let mut before = Rows::default();
+    for (number, round) in made.iter().enumerate() {
+        let which = format!("latest~{}", made.len() - 1 - number);
+        let restored = site.mms(&["restore", "radarr", "immich", "--at", &which, "--yes"]).exits(0);
+        assert!(
+            round.names.iter().all(|name| restored.stdout.contains(&format!("is well on `{name}`"))),
+            "{restored:?}"
+        );
+        let rows = writers::running(site);
+        assert_eq!(rows, round.rows, "{:?} restored", round.names);
+        assert!(writers::reach(rows, before), "{rows:?} after {before:?}");
+        assert!(site.is_active("radarr") && site.is_active("immich-server"));
+        site.mms(&["restore", "radarr", "immich", "--confirm"]).exits(0);
+        before = rows;
+    }
+    let [main, plugin, postgres] = before;
+    let _ = writeln!(
+        std::io::stderr(),
+        "backup: {0} of {0} backups restored, every one to a prefix of what was written; the last to {main} and {plugin} rows of \
+         SQLite, {postgres} of PostgreSQL",
+        made.len()
+    );
 }
 
 /// Who is named by a service is told of its runs, also of those on demand.
@@ -144,19 +172,16 @@ fn told_of_one_service(site: &Site, listener: &Listener) {
     assert_eq!(told, expected.map(|(path, body)| (format!("/{SECRET}/one/{path}"), body.to_owned())));
 }
 
-/// What the service runs on after a restore is such a prefix, too: from files, and from a dump of the whole cluster.
-fn restored(site: &Site, main: u64, rows: u64) {
+/// A dump of the whole cluster is such a prefix, too.
+fn a_whole_cluster_restores(site: &Site) {
+    let before = writers::running(site);
     site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
     let opened = site.open("immich");
     site.machine
         .ok(&format!("tail -n 5 {opened}/postgres/immich-postgres.sql | grep 'database cluster dump complete'"));
     site.mms(&["restore", "radarr", "immich", "--yes"]).exits(0);
-    assert!(site.prefix_of_sqlite("/home/mms/config/radarr/radarr.db") >= main);
-    let counted = site
-        .machine
-        .as_user_ok("podman exec immich-postgres psql -U immich -d immich -Atc 'SELECT count(*), max(n) FROM proof'");
-    let (count, last) = counted.trim().split_once('|').unwrap();
-    assert!(count == last && count.parse::<u64>().unwrap() >= rows, "{counted} after {rows}");
+    let rows = writers::running(site);
+    assert!(writers::reach(rows, before), "{rows:?} after {before:?}");
 }
 
 /// What the timers start makes backups by itself and tells others, who are not told anywhere else.

@@ -12,25 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mms::backup::archive::{self, Expected, Kind, Member, Report, Visitor};
-use mms::connection::Prompter;
+use mms::connection::Nobody;
 use mms::vault::Keyring;
 use tempfile::TempDir;
 
 const LARGE: usize = 5 << 20;
-
-struct Nobody;
-
-impl Prompter for Nobody {
-    fn confirm(&self, _: &str) -> Option<bool> {
-        None
-    }
-    fn line(&self, _: &str, _: bool) -> Option<String> {
-        None
-    }
-    fn password(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 /// The members of an archive: name, kind, size.
 #[derive(Default)]

@@ -121,6 +121,8 @@ fn a_restore_brings_data_back_or_changes_nothing() {
     let replaced = machine.ok("cat /home/mms/config/radarr.mms-replaced-*/marker");
     assert_eq!(replaced.trim(), "now");
 
+    another_run_is_waited_for(&machine, &project);
+
     // Back to what was replaced, and forward again; then the old data goes.
     project.run(&["restore", "radarr", "--undo"]).exits(0);
     assert_eq!(marker(&machine), "now");
@@ -132,6 +134,23 @@ fn a_restore_brings_data_back_or_changes_nothing() {
 
     unhealthy(&machine, &project);
     from_the_workstation(&machine, &project);
+}
+
+/// While another run has the host's lock, a restore gives up when it has waited as long as it was told to.
+fn another_run_is_waited_for(machine: &Machine, project: &Project) {
+    let state = "/home/admin/.local/state/mms";
+    machine.ok(&format!(
+        "mkdir -p {state}; sleep 3000 >/dev/null 2>&1 & pid=$!; echo $pid >/run/holder; start=$(sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f20); \
+         printf '%s\\n' \"$pid $start $(cat /proc/sys/kernel/random/boot_id) other\" \
+         '{{\"owner\":\"alice@laptop\",\"what\":\"site.yml\",\"since\":\"noon\"}}' >{state}/lock; chown -R admin: /home/admin/.local"
+    ));
+    for more in [&["--undo"][..], &["--yes"]] {
+        let arguments = [&["restore", "radarr", "--lock-timeout", "0"], more].concat();
+        let refused = project.run(&arguments).exits(3);
+        assert!(refused.stderr.contains("alice@laptop runs site.yml since noon"), "{refused:?}");
+        assert!(refused.stderr.contains("it was waited for 0 s; `--lock-timeout`"), "{refused:?}");
+    }
+    machine.ok(&format!("kill $(cat /run/holder); rm {state}/lock"));
 }
 
 /// Data on which the service does not become well is swapped back.

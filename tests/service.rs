@@ -1,5 +1,6 @@
 //! Service definitions: the units they become (`tests/service/units`), and how mistakes in them are told
-//! (`tests/service/errors`). Each file is a definition; `x-podman` is the target's Podman.
+//! (`tests/service/errors`), also before templates are filled in (`tests/service/checked`). Each file is a definition; `x-podman` is the
+//! target's Podman.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/nodes.rs"]
@@ -71,6 +72,19 @@ fn mistakes_are_told() {
             Ok((service, podman)) => units(&service, podman).expect_err(&stem(&path)),
         };
         insta::assert_snapshot!(format!("error_{}", stem(&path)), told);
+    }
+}
+
+/// What `mms check` says of definitions that hold templates.
+#[test]
+fn mistakes_beside_templates_are_told() {
+    for path in files("tests/service/checked") {
+        let node = parse(&path, std::fs::read_to_string(&path).unwrap());
+        let told = match load::check(&stem(&path), &node) {
+            Err(error) => error.diagnostics().iter().map(|diagnostic| render(diagnostic, false)).collect(),
+            Ok(()) => "nothing is wrong as far as that is known".to_owned(),
+        };
+        insta::assert_snapshot!(format!("checked_{}", stem(&path)), told);
     }
 }
 

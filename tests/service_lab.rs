@@ -60,7 +60,7 @@ async fn a_service_lives_changes_and_goes() {
     machine.as_user_ok(&format!("mkdir -p {store}"));
     machine.ok(&format!("mount -t tmpfs -o size=100m,uid=1100,gid=1100,mode=700 none {store}"));
     let told = run.deploy(web("6.4.4", 7878)).await.unwrap_err();
-    assert!(told.contains("MiB are free in") && told.contains("nothing was changed"), "{told}");
+    assert!(told.contains("MB are free in") && told.contains("nothing was changed"), "{told}");
     machine.ok(&format!("umount --lazy {store}"));
 
     let first = run.deploy(web("6.4.4", 7878)).await.unwrap();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::note::Note;
+pub use crate::size::human;
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -110,18 +111,6 @@ pub fn verdicts(answer: &str) -> Vec<Verdict> {
     answer.lines().filter_map(verdict).collect()
 }
 
-/// Bytes for people: `3.4 MB`.
-pub fn human(bytes: u64) -> String {
-    let mut amount = bytes as f64;
-    for unit in ["B", "KB", "MB", "GB", "TB"] {
-        if amount < 1000.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") };
-        }
-        amount /= 1000.0;
-    }
-    format!("{amount:.1} PB")
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -144,10 +133,5 @@ mod tests {
         let list = kept(r#"{"service":"a","file":"f","path":"/b/a/f","size":1,"verified":null,"note":null}"#).unwrap();
         assert_eq!(list[0].note, None);
         assert!(kept("nonsense").is_err());
-    }
-
-    #[test]
-    fn sizes_for_people() {
-        assert_eq!([0, 999, 1000, 3_400_000].map(human), ["0 B", "999 B", "1.0 KB", "3.4 MB"]);
     }
 }

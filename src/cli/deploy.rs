@@ -73,7 +73,7 @@ impl Deploy {
             return run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await;
         }
         let began = std::time::Instant::now();
-        let restore = Restore::everything(self.from_dir, self.run.limit.clone());
+        let restore = Restore::everything(self.from_dir, self.run.limit.clone(), self.run.lock);
         restore.check(global, ui, self.yes)?;
         let exit = run_own(global, ui, &self.run, "site.yml", Vars::new(), false).await?;
         if exit != Exit::Ok {

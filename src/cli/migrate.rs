@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::restore::{Terminal, definition, hosts_of, reach};
-use super::session::owner;
+use super::session::{LockArgs, owner};
 use super::status::working;
 use super::{Global, Session, complete, services, signals};
 use crate::engine::{Engine, Host};
@@ -72,6 +72,8 @@ pub struct Migrate {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 /// How content gets across.
@@ -94,7 +96,8 @@ struct Job {
 
 impl Migrate {
     pub(super) async fn run(self, global: &Global, ui: &crate::ui::Ui) -> Result<Exit> {
-        let session = Session::open(global, ui)?;
+        let mut session = Session::open(global, ui)?;
+        self.lock.apply(&mut session.settings);
         services::variables(&session, &self.services)?;
         let engine = working(&session, None, "a migration")?;
         let outcome = signals::until_stopped(self.hosts(&session, &engine, global.json)).await;

@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 
-use super::session::Selected;
+use super::listing::Listing;
+use super::session::{LockArgs, Selected};
 use super::{Global, Session, complete, extra_vars, selection, signals};
 use crate::engine::{self, Engine, LockOptions, Parts};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::event::Sink;
-use crate::inventory::Growth;
-use crate::playbook::{Checker, Item, Playbook, TagFilter, Vars};
+use crate::playbook::{Checker, TagFilter, Vars};
 use crate::report::{JsonSink, TerminalSink};
 use crate::ui::Ui;
 use crate::value::{Raw, Value};
@@ -43,9 +42,8 @@ pub struct RunArgs {
     /// How many hosts are worked on at the same time
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub forks: Option<u16>,
-    /// Seconds that another run on the same host is waited for
-    #[arg(long, value_name = "SECONDS")]
-    pub lock_timeout: Option<u64>,
+    #[command(flatten)]
+    pub lock: LockArgs,
     /// Run handlers even on hosts where a task failed
     #[arg(long)]
     pub force_handlers: bool,
@@ -53,17 +51,6 @@ pub struct RunArgs {
 
 /// The variable that holds the public keys of the vault.
 const VAULT_RECIPIENTS: &str = "mms_vault_recipients";
-
-/// What is listed instead of being run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
-    /// `--list-tasks`.
-    Tasks,
-    /// `--list-hosts`.
-    Hosts,
-    /// `--list-tags`.
-    Tags,
-}
 
 /// A run that was put together.
 pub struct PlaybookRun<'a> {
@@ -88,9 +75,7 @@ impl PlaybookRun<'_> {
         if let Some(forks) = self.args.forks {
             session.settings.forks = usize::from(forks);
         }
-        if let Some(seconds) = self.args.lock_timeout {
-            session.settings.lock_timeout = Duration::from_secs(seconds);
-        }
+        self.args.lock.apply(&mut session.settings);
         let mut worst = Exit::Ok;
         for path in paths {
             let exit = self.run_one(&session, path).await?;
@@ -142,7 +127,8 @@ impl PlaybookRun<'_> {
         session.show_warnings();
         let hosts = Selected { inventory, limit: self.args.limit.clone() };
         if let Some(listing) = self.listing {
-            return list(ui, &playbook, listing, &hosts, &templar);
+            listing.print(ui, self.global.json, &playbook, &hosts, &templar)?;
+            return Ok(Exit::Ok);
         }
         for warning in selection::unknown_tags(&playbook, [&self.args.tags, &self.args.skip_tags]) {
             ui.diagnostic(&warning);
@@ -219,80 +205,5 @@ impl PlaybookRun<'_> {
         Error::user(format!("there is no playbook `{name}`"))
             .map(|diagnostic| diagnostic.did_you_mean(&name, known.iter().map(String::as_str)))
             .hint(hint)
-    }
-}
-
-/// Prints what a run would do, without connecting.
-fn list(
-    ui: &Ui,
-    playbook: &Playbook,
-    listing: Listing,
-    hosts: &Selected,
-    templar: &crate::template::Templar,
-) -> Result<Exit> {
-    use crate::engine::Hosts as _;
-    let nothing: Arc<dyn crate::template::Scope> = Arc::new(NoVariables);
-    for (number, play) in playbook.plays.iter().enumerate() {
-        let pattern = super::session::text_of(&templar.node(&play.hosts, &nothing)?);
-        let name = play.root.keywords.name.as_ref().and_then(|node| node.as_str()).unwrap_or(&pattern);
-        ui.data(&format!("play #{} ({pattern}): {name}", number + 1));
-        match listing {
-            Listing::Hosts => {
-                for host in hosts.select(&pattern, &Growth::default())? {
-                    ui.data(&format!("  {host}"));
-                }
-            }
-            Listing::Tasks | Listing::Tags => {
-                let mut tags = std::collections::BTreeSet::new();
-                for list in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
-                    list_items(ui, list, listing, &mut tags);
-                }
-                if listing == Listing::Tags {
-                    let tags: Vec<_> = tags.into_iter().collect();
-                    ui.data(&format!("  tags: {}", if tags.is_empty() { "none".to_owned() } else { tags.join(", ") }));
-                }
-            }
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-fn list_items(ui: &Ui, items: &[Item], listing: Listing, tags: &mut std::collections::BTreeSet<String>) {
-    for item in items {
-        match item {
-            Item::Block(block) => {
-                for list in [&block.items, &block.rescue, &block.always] {
-                    list_items(ui, list, listing, tags);
-                }
-            }
-            Item::Task(task) => {
-                let own: Vec<String> = task
-                    .gathered(|keywords| &keywords.tags)
-                    .iter()
-                    .filter_map(|tag| tag.as_str())
-                    .map(str::to_owned)
-                    .collect();
-                if listing == Listing::Tasks {
-                    let name = task.keywords.name.as_ref().and_then(|node| node.as_str()).unwrap_or(&task.module_name);
-                    let role = task.parent.role().map(|used| format!("{} : ", used.role.name)).unwrap_or_default();
-                    let shown = if own.is_empty() { String::new() } else { format!("  [{}]", own.join(", ")) };
-                    ui.data(&format!("  {role}{name}{shown}"));
-                }
-                tags.extend(own);
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct NoVariables;
-
-impl crate::template::Scope for NoVariables {
-    fn get(&self, _name: &str) -> Option<crate::value::Raw> {
-        None
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![]
     }
 }

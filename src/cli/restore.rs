@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 
 use super::backup::mirror;
-use super::session::{owner, text_of};
+use super::session::{LockArgs, owner, text_of};
 use super::status::{user_of, working};
 use super::{Global, Session, complete, services, signals};
 use crate::backup::name::At;
@@ -60,11 +60,13 @@ pub struct Restore {
     /// Only hosts that match this pattern
     #[arg(short, long, value_name = "PATTERN", add = ArgValueCandidates::new(complete::hosts))]
     limit: Option<String>,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 impl Restore {
     /// Every service from its newest backup, without asking again.
-    pub(super) fn everything(from_dir: Option<String>, limit: Option<String>) -> Self {
+    pub(super) fn everything(from_dir: Option<String>, limit: Option<String>, lock: LockArgs) -> Self {
         Self {
             services: vec![],
             all: true,
@@ -77,6 +79,7 @@ impl Restore {
             confirm: false,
             undo: false,
             limit,
+            lock,
         }
     }
 
@@ -98,7 +101,8 @@ impl Restore {
     }
 
     pub(super) async fn run(self, global: &Global, ui: &Ui) -> Result<Exit> {
-        let session = Session::open(global, ui)?;
+        let mut session = Session::open(global, ui)?;
+        self.lock.apply(&mut session.settings);
         services::variables(&session, &self.services)?;
         let engine = working(&session, self.limit.clone(), "a restore")?;
         let outcome = signals::until_stopped(self.all_services(&session, &engine, global.json)).await;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 
-use super::playbook_run::{Listing, PlaybookRun, RunArgs};
+use super::listing::Listing;
+use super::playbook_run::{PlaybookRun, RunArgs};
 use super::{Global, complete};
 use crate::error::{Exit, Result};
 use crate::playbook::Vars;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::engine::glob;
 use crate::error::{Error, Result};
+use crate::fnmatch::Pattern;
 use crate::playbook::{Item, Playbook, Task};
 
 /// Tags with a meaning of their own.
@@ -47,7 +47,7 @@ pub fn tags(playbook: &Playbook) -> BTreeSet<String> {
 
 /// Refuses a `--start-at-task` that no task can match.
 pub fn check_start(playbook: &Playbook, pattern: &str) -> Result<()> {
-    let wanted = glob(pattern);
+    let wanted = Pattern::new(pattern);
     let mut known = vec![];
     for task in tasks(playbook) {
         let name = task.keywords.name.as_ref().and_then(|node| node.as_str()).unwrap_or(&task.module_name);
@@ -57,7 +57,7 @@ pub fn check_start(playbook: &Playbook, pattern: &str) -> Result<()> {
         known.extend(task.parent.role().map(|used| format!("{} : {name}", used.role.name)));
         known.push(name.to_owned());
     }
-    if known.iter().any(|name| wanted.is_match(name)) {
+    if known.iter().any(|name| wanted.matches_or_is(name)) {
         return Ok(());
     }
     Err(Error::user(format!("no task is called `{pattern}`"))

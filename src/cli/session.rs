@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use clap::Args;
 use futures::future::BoxFuture;
 use indexmap::IndexMap;
 
@@ -42,6 +44,23 @@ pub struct Session {
     ask_pass: bool,
     /// `--ask-become-pass`.
     ask_become_pass: bool,
+}
+
+/// Arguments of every verb that takes the lock of hosts.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct LockArgs {
+    /// Seconds that another run on the same host is waited for
+    #[arg(long, value_name = "SECONDS")]
+    lock_timeout: Option<u64>,
+}
+
+impl LockArgs {
+    /// Says it instead of the settings.
+    pub fn apply(self, settings: &mut Settings) {
+        if let Some(seconds) = self.lock_timeout {
+            settings.lock_timeout = Duration::from_secs(seconds);
+        }
+    }
 }
 
 impl Session {

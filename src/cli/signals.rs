@@ -5,7 +5,7 @@
 //! ends at once in every case. What must not outlive mms, a vault in clear, is registered ([`guard`]) and removed on every way.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal as Unix, kill_process, test_kill_process};
@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
+use crate::sync::lock;
 
 /// How long an editor may take to end when it is told to.
 const EDITOR_PATIENCE: Duration = Duration::from_secs(2);
@@ -69,7 +70,7 @@ static STATE: Mutex<State> =
     Mutex::new(State { waiting: 0, told: None, ending: false, private: Vec::new(), editor: None, tell: None });
 
 fn state() -> std::sync::MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&STATE)
 }
 
 /// Starts to listen.

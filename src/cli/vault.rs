@@ -105,8 +105,7 @@ impl Vault {
             }
             Verb::Decrypt { files } => {
                 for path in files {
-                    let content = read(&path)?;
-                    write(&path, &clear(&session, &path, &content)?)?;
+                    decrypt(&session, &path)?;
                     ui.note(&format!("`{}` is in clear now: do not commit it", path.display()));
                 }
             }
@@ -205,6 +204,10 @@ fn set(session: &Session, key: &str, path: &Path) -> Result<()> {
     Ok(())
 }
 
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml")
+}
+
 fn encrypt(session: &Session, path: &Path, whole: bool) -> Result<()> {
     let content = read(path)?;
     if is_encrypted_file(&content) {
@@ -212,9 +215,8 @@ fn encrypt(session: &Session, path: &Path, whole: bool) -> Result<()> {
     }
     let recipients = recipients(session)?;
     let text = std::str::from_utf8(&content).ok().filter(|_| !whole);
-    let is_yaml = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
     let sealed = match text {
-        Some(text) if is_yaml => {
+        Some(text) if is_yaml(path) => {
             let name = session.project.name_of(path);
             let sealed = Document::parse(&name, text).and_then(|document| document.encrypted(None, &recipients));
             // What is still in clear is not shown.
@@ -223,6 +225,22 @@ fn encrypt(session: &Session, path: &Path, whole: bool) -> Result<()> {
         _ => recipients.encrypt_file(&content)?,
     };
     write(path, &sealed)
+}
+
+fn decrypt(session: &Session, path: &Path) -> Result<()> {
+    let content = read(path)?;
+    let in_clear = || Error::user(format!("`{}` is in clear already", path.display()));
+    let name = session.project.name_of(path);
+    let has_values = || std::str::from_utf8(&content).is_ok_and(|text| Document::parse(&name, text).is_ok());
+    // What is wrong with YAML is told; any other file was encrypted as a whole, if at all.
+    if !is_encrypted_file(&content) && !is_yaml(path) && !has_values() {
+        return Err(in_clear());
+    }
+    let clear = clear(session, path, &content)?;
+    if *clear == content {
+        return Err(in_clear());
+    }
+    write(path, &clear)
 }
 
 /// Edits a vault in clear in a private file in memory, until what comes back can be encrypted.

@@ -1,13 +1,14 @@
 //! A scripted [`Connection`] for tests of what stands above: no process, no network, every frame answered by a function.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Answer, Become, Connection, ConnectionError, Frame, Shell};
+use crate::sync::lock;
 
 /// What a [`Fake`] was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +39,12 @@ impl Fake {
 
     /// Everything that was asked so far, in order.
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.asked).clone()
     }
 
     fn ask(&self, asked: Asked) -> Result<Answer, ConnectionError> {
         let answer = (self.respond)(&asked);
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        lock(&self.asked).push(asked);
         answer
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
@@ -12,6 +12,7 @@ use super::process::Transport;
 use super::shell::{Opened, Opener, ShellHandle};
 use super::{Answer, Become, Connection, ConnectionError, Shell, transfer};
 use crate::secret::Redactor;
+use crate::sync::lock;
 
 /// One shell; several tasks may wait for it to open.
 type Slot = Arc<OnceCell<ShellHandle>>;
@@ -30,7 +31,7 @@ impl Session {
     }
 
     fn slot(&self, wanted: Option<&Become>) -> Slot {
-        let mut shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shells = lock(&self.shells);
         Arc::clone(shells.entry(wanted.cloned()).or_default())
     }
 
@@ -66,7 +67,7 @@ impl Session {
     }
 
     fn open_shells(&self) -> Vec<ShellHandle> {
-        let shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        let shells = lock(&self.shells);
         shells.values().filter_map(|slot| slot.get().cloned()).collect()
     }
 }

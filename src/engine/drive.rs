@@ -22,6 +22,7 @@ use crate::modules::{
     Step, Thing,
 };
 use crate::playbook::Task;
+use crate::sync::lock;
 use crate::value::{Fields, Value};
 
 /// Why a task did not get a result.
@@ -413,7 +414,7 @@ impl ActionHost<'_> {
         outcome.map_err(|error| {
             let failure = Failure::new(error.message.clone());
             if matches!(Trouble::from(error.clone()), Trouble::Unreachable(_)) {
-                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lock(&self.lost) = Some(error);
             }
             failure
         })
@@ -445,7 +446,7 @@ impl ActionHost<'_> {
     async fn unlock(&self) {
         // What a module does at the same time opens it once, and waits for another run once.
         let _one = self.unlocking.lock().await;
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let lost = lock(&self.lost).is_some();
         if lost || self.open.load(Ordering::Relaxed) || self.stale.load(Ordering::Relaxed) {
             return;
         }
@@ -453,7 +454,7 @@ impl ActionHost<'_> {
             Ok(Held::AtOnce) => {}
             Ok(Held::Waited) => return self.stale.store(true, Ordering::Relaxed),
             Err(Trouble::Unreachable(error)) => {
-                *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lock(&self.lost) = Some(error);
                 return;
             }
             Err(Trouble::Failure(_) | Trouble::Unknown(_)) => return,
@@ -465,7 +466,7 @@ impl ActionHost<'_> {
                 let _ = shell.submit(Frame::new(note)).await;
             }
         }
-        *self.changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.engine.changes.begin());
+        *lock(&self.changing) = Some(self.engine.changes.begin());
         self.open.store(true, Ordering::Relaxed);
     }
 
@@ -489,7 +490,7 @@ impl ModuleHost for ActionHost<'_> {
 
     fn change<'a>(&'a self, summary: &'a [String], diff: &'a [Diff]) -> BoxFuture<'a, Gate> {
         {
-            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut announced = lock(&self.announced);
             announced.0.extend(summary.iter().cloned());
             announced.1.extend(diff.iter().cloned());
         }

@@ -1,6 +1,6 @@
 //! Handlers: noted when a task changed something, run at the end of each section of a play and at `meta: flush_handlers`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::Engine;
 use super::ahead::Rest;
@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::error::Result;
 use crate::event::{Event, Status};
 use crate::playbook::{Handler, Task, Vars};
+use crate::sync::lock;
 use crate::vars::TaskScope;
 use crate::yaml::Node;
 
@@ -63,7 +64,7 @@ impl Engine {
 
     /// The handlers that a notified name stands for.
     pub(super) fn handlers_called(&self, batch: &Batch, host: &Arc<Host>, name: &str) -> Vec<Arc<Handler>> {
-        let handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let handlers = lock(&batch.handlers).clone();
         let text = |node: &Node| self.handler_text(batch, host, node);
         let is_named = |handler: &Handler| {
             let Some(own) = handler.task.keywords.name.as_ref().map(&text) else { return false };
@@ -87,7 +88,7 @@ impl Engine {
     fn notify_name(&self, batch: &Batch, host: &Arc<Host>, name: &str, node: &Node, status: Status) {
         let found = self.handlers_called(batch, host, name);
         if found.is_empty() {
-            let handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let handlers = lock(&batch.handlers).clone();
             let text = |node: &Node| self.handler_text(batch, host, node);
             let names: Vec<String> =
                 handlers.iter().filter_map(|handler| handler.task.keywords.name.as_ref()).map(text).collect();
@@ -116,7 +117,7 @@ impl Engine {
 
     /// Notes handlers that are to run on a host.
     pub(super) fn note_handlers(&self, host: &Host, handlers: &[Arc<Handler>], certain: bool) {
-        let mut notified = host.notified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notified = lock(&host.notified);
         for handler in handlers {
             match notified.iter_mut().find(|notice| Arc::ptr_eq(&notice.handler, handler)) {
                 Some(notice) => notice.certain |= certain,
@@ -132,7 +133,7 @@ impl Engine {
             || batch.play.force_handlers.as_ref().is_some_and(|node| node.kind == crate::yaml::Kind::Bool(true));
         // A handler may notify others; each round runs every handler once, so this ends unless they notify each other for ever.
         for _ in 0..100 {
-            let handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let handlers = lock(&batch.handlers).clone();
             let mut any = false;
             for handler in &handlers {
                 any |= self.run_handler(batch, handler, hosts, force).await?;
@@ -162,7 +163,7 @@ impl Engine {
                 continue;
             }
             let notice = {
-                let mut notified = host.notified.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut notified = lock(&host.notified);
                 let index = notified.iter().position(|notice| Arc::ptr_eq(&notice.handler, handler));
                 index.map(|index| notified.remove(index))
             };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -13,6 +13,7 @@ use crate::connection::{Answer, Become, Connection, ConnectionError, Frame, Shel
 use crate::event::{HostSummary, Status};
 use crate::modules::{Probe, Thing};
 use crate::playbook::Parent;
+use crate::sync::lock;
 use crate::value::{Fields, Value};
 use crate::vars::{HostVars, PlayVars};
 
@@ -126,11 +127,6 @@ fn mentions(text: &str, path: &str) -> bool {
             let before = text.get(..at).unwrap_or_default().chars().next_back();
             !after.is_some_and(is_name) && !before.is_some_and(|c| is_name(c) || c == '/')
         })
-}
-
-/// Locks that are never held across a panic hold plain data: a poisoned one is still good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host {

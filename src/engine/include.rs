@@ -15,6 +15,7 @@ use crate::modules::{Args, Failure};
 use crate::playbook::{
     Handler, Item, Keywords, LoadedRole, Parent, ParentKind, RoleParts, Task, Vars, find_tasks, read_vars, task_dir,
 };
+use crate::sync::lock;
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
 
@@ -116,7 +117,7 @@ impl Engine {
                 let kind = ParentKind::File { dir: parent_dir(path), params: Arc::default() };
                 let parent = Arc::new(Parent { kind, keywords, up: Some(Arc::clone(&task.parent)) });
                 let (items, handlers) = self.parts.loader.included_file(path, &parent, &batch.vars.dir)?;
-                take_in(&mut batch.handlers.lock().unwrap_or_else(PoisonError::into_inner), handlers);
+                take_in(&mut lock(&batch.handlers), handlers);
                 items
             }
             What::Role { name, tasks, vars, defaults, handlers, public } => {
@@ -143,7 +144,7 @@ impl Engine {
 
     /// Takes in the handlers, and with `public` the variables, of an included role.
     fn welcome(&self, batch: &Batch, loaded: LoadedRole, public: bool) -> Vec<Item> {
-        let mut handlers = batch.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = lock(&batch.handlers);
         take_in(&mut handlers, loaded.handlers);
         if public {
             let mut roles = batch.vars.roles.write().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@
 //! answer, and takes it in where the play would have run the handlers ([`Engine::take_in_owed`]). A note names a play, a host, a
 //! handler and a time, and nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
@@ -21,6 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::event::Event;
 use crate::playbook::Handler;
 use crate::sh;
+use crate::sync::lock;
 
 const DIR: &str = "$HOME/.local/state/mms/handlers";
 
@@ -97,10 +98,6 @@ pub struct Journal {
     plays: Mutex<Vec<String>>,
     /// Removals that are under way.
     leaving: Mutex<Vec<Answering>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn short_hash(parts: &[&str]) -> String {

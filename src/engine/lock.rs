@@ -200,7 +200,10 @@ fn read(answer: &str) -> Answered {
 fn refused(host: &str, other: &About, patience: Duration) -> ConnectionError {
     let message = format!("{host} is locked: {other}");
     ConnectionError::new(ConnectionErrorKind::Unreachable, message)
-        .hint(format!("it was waited for {} s; `--lock-timeout` of runs, `lock_timeout` in mms.toml and MMS_LOCK_TIMEOUT change that", patience.as_secs()))
+        .hint(format!(
+            "it was waited for {} s; `--lock-timeout`, `lock_timeout` in mms.toml and MMS_LOCK_TIMEOUT change that",
+            patience.as_secs()
+        ))
         .hint("a lock ends with its run, however that ends: look there for a run that still goes on")
 }
 

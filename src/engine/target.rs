@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::drive::{Site, Trouble};
+use super::evaluate::failure_at;
 use super::{Engine, Host};
 use crate::connection::{Become, BecomeMethod, Target, TransportKind, UnknownHostKey};
 use crate::modules::Failure;
 use crate::playbook::{Keywords, Parent, Task};
-use crate::value::Value;
+use crate::template::Scope as _;
+use crate::value::{Raw, Value};
 use crate::vars::{PlayVars, TaskScope};
 use crate::yaml::Node;
 
@@ -35,6 +37,19 @@ pub struct TargetDefaults {
     pub become_method: Option<String>,
     /// `--ask-become-pass`.
     pub become_password: Option<String>,
+}
+
+/// The variables that say a host's port.
+const PORT: &[&str] = &["ansible_port", "ansible_ssh_port"];
+/// Those that say how many seconds connecting may take.
+const TIMEOUT: &[&str] = &["ansible_timeout", "ansible_ssh_timeout"];
+
+/// What is wrong with a variable of the connection, at the place where the first of these names that is set was written.
+fn told(message: &str, names: &[&str], scope: &TaskScope) -> Failure {
+    match names.iter().find_map(|name| scope.get(name)) {
+        Some(Raw::Node(node)) => failure_at(message, &node.span),
+        Some(Raw::Value(_)) | None => Failure::new(message),
+    }
 }
 
 /// The keywords around a task, nearest first.
@@ -94,10 +109,8 @@ impl Engine {
             None | Some("ssh" | "smart" | "ansible.builtin.ssh" | "paramiko" | "paramiko_ssh") => TransportKind::Ssh,
             Some("local" | "ansible.builtin.local") => TransportKind::Local,
             Some(other) => {
-                return Err(Trouble::Failure(
-                    Failure::new(format!("the connection `{other}` is not supported"))
-                        .hint("mms has `ssh` and `local`"),
-                ));
+                let message = format!("the connection `{other}` is not supported");
+                return Err(told(&message, &["ansible_connection"], scope).hint("mms has `ssh` and `local`").into());
             }
         };
         let user = match text(&["ansible_user", "ansible_ssh_user"]).await? {
@@ -107,7 +120,7 @@ impl Engine {
                 .await?
                 .or(defaults.user.clone()),
         };
-        let port = match text(&["ansible_port", "ansible_ssh_port"]).await? {
+        let port = match text(PORT).await? {
             Some(port) => Some(port),
             None => self.text(around.nearest(|keywords| keywords.port.as_ref()), scope).await?,
         };
@@ -115,7 +128,7 @@ impl Engine {
             None => None,
             Some(Ok(port)) => Some(port),
             Some(Err(port)) => {
-                return Err(Trouble::Failure(Failure::new(format!("`{port}` is not a port of `{}`", host.name()))));
+                return Err(told(&format!("`{port}` is not a port of `{}`", host.name()), PORT, scope).into());
             }
         };
         let password = text(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"])
@@ -128,11 +141,18 @@ impl Engine {
         for name in ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"] {
             if let Some(args) = self.variable_text(&[name], scope).await? {
                 let words = shlex::split(&args)
-                    .ok_or_else(|| Trouble::Failure(Failure::new(format!("a quote in `{name}` is not closed"))))?;
+                    .ok_or_else(|| told(&format!("a quote in `{name}` is not closed"), &[name], scope))?;
                 ssh_args.extend(words);
             }
         }
-        let timeout = text(&["ansible_timeout", "ansible_ssh_timeout"]).await?.and_then(|text| text.parse().ok());
+        let timeout = match text(TIMEOUT).await?.map(|text| text.trim().parse::<u64>().map_err(|_| text)) {
+            None => None,
+            Some(Ok(seconds)) => Some(seconds),
+            Some(Err(text)) => {
+                let message = format!("`{text}` is not a number of seconds, which the timeout of `{}` is", host.name());
+                return Err(told(&message, TIMEOUT, scope).into());
+            }
+        };
         Ok(Target {
             name: host.name().to_owned(),
             kind,
@@ -182,10 +202,9 @@ impl Engine {
             Some("su") => BecomeMethod::Su,
             Some("doas") => BecomeMethod::Doas,
             Some(other) => {
-                return Err(Trouble::Failure(
-                    Failure::new(format!("the become method `{other}` is not supported"))
-                        .hint("mms has `sudo`, `su` and `doas`"),
-                ));
+                let message = format!("the become method `{other}` is not supported");
+                let failure = told(&message, &["ansible_become_method"], scope);
+                return Err(failure.hint("mms has `sudo`, `su` and `doas`").into());
             }
         };
         let password = self

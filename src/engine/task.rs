@@ -1,6 +1,6 @@
 //! One task on all hosts of a batch, at the same time: tags, `run_once`, results, and who goes on.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
@@ -11,7 +11,9 @@ use super::item::Ended;
 use super::play::Batch;
 use crate::error::Result;
 use crate::event::{Event, Status, TaskLabel};
+use crate::fnmatch::Pattern;
 use crate::playbook::{Task, Vars};
+use crate::sync::lock;
 use crate::template::Scope;
 use crate::value::{Fields, Value};
 use crate::vars::TaskScope;
@@ -250,14 +252,14 @@ impl Engine {
 
     /// Whether `--start-at-task` has been reached.
     fn reached(&self, task: &Task, scope: &TaskScope) -> bool {
-        let mut start = self.start_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut start = lock(&self.start_at);
         let Some(wanted) = start.as_deref() else { return true };
         let dynamic = Self::dynamic(scope);
         let name = task.keywords.name.as_ref().and_then(|node| self.parts.templar.node(node, &dynamic).ok());
         let name = name.map_or_else(|| task.module_name.clone(), |name| name.to_string());
         let role = task.parent.role().map(|used| format!("{} : {name}", used.role.name));
-        let pattern = glob(wanted);
-        if pattern.is_match(&name) || role.is_some_and(|name| pattern.is_match(&name)) {
+        let pattern = Pattern::new(wanted);
+        if pattern.matches_or_is(&name) || role.is_some_and(|name| pattern.matches_or_is(&name)) {
             *start = None;
             return true;
         }
@@ -267,7 +269,7 @@ impl Engine {
 
     /// Whether `--start-at-task` has not been reached yet.
     pub(super) fn is_starting(&self) -> bool {
-        self.start_at.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        lock(&self.start_at).is_some()
     }
 
     pub(super) async fn label(&self, task: &Task, scope: &TaskScope, handler: bool) -> TaskLabel {
@@ -292,19 +294,4 @@ impl Engine {
             no_log: no_log.unwrap_or(false),
         }
     }
-}
-
-/// A shell-style pattern over a whole name, case included.
-pub fn glob(pattern: &str) -> regex::Regex {
-    let mut text = String::from("(?s)^");
-    for c in pattern.chars() {
-        match c {
-            '*' => text.push_str(".*"),
-            '?' => text.push('.'),
-            c => text.push_str(&regex::escape(&c.to_string())),
-        }
-    }
-    text.push('$');
-    // Everything but `*` and `?` is escaped, so it compiles; should it not, nothing matches.
-    regex::Regex::new(&text).or_else(|_| regex::Regex::new("$^")).unwrap_or_else(|_| unreachable!("a constant pattern"))
 }

@@ -6,6 +6,7 @@ use indexmap::IndexSet;
 use super::{Inventory, LOCALHOST, Selection, address};
 use crate::diagnostic::Diagnostic;
 use crate::error::{Error, Result};
+use crate::fnmatch;
 use crate::project::Project;
 
 /// What one part of a pattern does with the hosts selected so far.
@@ -171,14 +172,14 @@ fn split_subscript(part: &str) -> (&str, Option<Subscript>) {
     parsed.unwrap_or((part, None))
 }
 
-/// A name, a glob or a regular expression.
+/// A name, a shell pattern or a regular expression.
 struct Matcher(Regex);
 
 impl Matcher {
     fn new(pattern: &str) -> Result<Self> {
         let expression = match pattern.strip_prefix('~') {
             Some(regex) => format!("^(?:{regex})"),
-            None => format!("^(?s:{})$", glob(pattern)),
+            None => fnmatch::translate(pattern),
         };
         Regex::new(&expression).map(Self).map_err(|error| {
             Error::user(format!("`{pattern}` is not a host pattern: {error}"))
@@ -194,37 +195,4 @@ impl Matcher {
     fn is_wild(&self, pattern: &str) -> bool {
         pattern.starts_with('~') || pattern.contains(['.', '?', '*', '['])
     }
-}
-
-/// A shell glob as a regular expression.
-fn glob(pattern: &str) -> String {
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '*' => out.push_str(".*"),
-            '?' => out.push('.'),
-            '[' => {
-                let negated = rest.starts_with('!');
-                let set = if negated { &rest[1..] } else { rest };
-                // A bracket right at the start is part of the set.
-                let end = set.char_indices().skip(1).find(|(_, c)| *c == ']').map(|(at, _)| at);
-                match end {
-                    Some(end) => {
-                        let members = set[..end]
-                            .replace('\\', "\\\\")
-                            .replace('[', "\\[")
-                            .replace(']', "\\]")
-                            .replace('^', "\\^");
-                        out.push_str(&format!("[{}{members}]", if negated { "^" } else { "" }));
-                        rest = &set[end + 1..];
-                    }
-                    None => out.push_str("\\["),
-                }
-            }
-            _ => out.push_str(&fancy_regex::escape(&c.to_string())),
-        }
-    }
-    out
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::lock;
 
 /// Who is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl Connector {
                 Error::new(ErrorKind::Unreachable, format!("{server} does not speak TLS as it should: {error}"));
             return error.hint("is it the API of Proxmox VE (port 8006)?");
         };
-        let seen = *self.verifier.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *lock(&self.verifier.seen);
         let seen = seen.map_or_else(String::new, |seen| seen.to_string());
         if let Trust::Leaf(wanted) = &self.trust {
             let message = format!("{server} shows another certificate than the one that is trusted");
@@ -208,7 +209,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let seen = Fingerprint::of(leaf);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        *lock(&self.seen) = Some(seen);
         match &self.policy {
             Policy::Authorities(verifier) => verifier.verify_server_cert(leaf, chain, name, ocsp, now),
             Policy::Leaf(wanted) if *wanted != seen => {

@@ -1,11 +1,12 @@
 //! Events as lines for people: one line per change, nothing for what is unchanged, failures in full, the summary last.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{diff, services};
 use crate::diagnostic::snippet;
 use crate::event::{Event, HostSummary, Report, Sink, Status, Summary, TaskLabel};
+use crate::sync::lock;
 use crate::ui::{Paint, Style, Ui};
 use crate::value::{Fields, Value, to_json};
 
@@ -292,7 +293,7 @@ impl Sink for TerminalSink {
         match &event {
             Event::PlayStarted { hosts, .. } if hosts.len() > 1 => {
                 let width = hosts.iter().map(|host| host.chars().count()).max().unwrap_or(0);
-                *self.host_width.lock().unwrap_or_else(PoisonError::into_inner) = width;
+                *lock(&self.host_width) = width;
             }
             Event::Connecting { host } => progress.set(host, "connecting"),
             Event::TaskStarted { task, host } => progress.start(host, &title(task)),
@@ -302,7 +303,7 @@ impl Sink for TerminalSink {
             Event::Warning(warning) => self.ui.diagnostic(warning),
             _ => {}
         }
-        let host_width = *self.host_width.lock().unwrap_or_else(PoisonError::into_inner);
+        let host_width = *lock(&self.host_width);
         let options = Options {
             paint: self.ui.paint(),
             verbosity: self.ui.verbosity(),

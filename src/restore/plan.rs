@@ -4,6 +4,7 @@ use super::journal::{Found, Journal, Phase, Place, Verb};
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::{Origin, Strategy};
+use crate::size;
 
 /// How a path is on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,8 +227,8 @@ pub fn check(paths: &[String], seen: &Seen, bytes: Option<u64>) -> Result<()> {
     match seen.paths.iter().max_by_key(|seen| seen.free).filter(|seen| seen.free < needed) {
         Some(seen) => refuse(format!(
             "{} are needed, and {} are free in `{}`",
-            super::shown_size(needed * 1024),
-            super::shown_size(seen.free * 1024),
+            size::human(needed * 1024),
+            size::human(seen.free * 1024),
             seen.file_system
         )),
         None => Ok(()),

@@ -11,6 +11,7 @@ use super::{Talk, scripts};
 use crate::backup::archive::{self, ChannelWriter, Kind, Member, Report, Rewriter, Visitor};
 use crate::backup::source::Found;
 use crate::error::{Error, ErrorKind, Result};
+use crate::size;
 use crate::vault::Keyring;
 
 /// Where members go on the target.
@@ -89,7 +90,7 @@ pub async fn stage(
     let unpacking = site.send(&command, pieces);
     let telling = async {
         while let Some(bytes) = told.recv().await {
-            talk.progress(&site.name, &format!("unpacking: {}", super::shown_size(bytes)));
+            talk.progress(&site.name, &format!("unpacking: {}", size::human(bytes)));
         }
     };
     let (checked, unpacked, (), ()) = tokio::join!(checking, unpacking, bringing, telling);

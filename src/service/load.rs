@@ -28,20 +28,37 @@ pub fn check(name: &str, written: &Node) -> Result<()> {
     if !is_templated(written) {
         return read_json(name, &json).map(|_| ()).map_err(|error| explain(name, error, Some(written)));
     }
-    let mut whole = true;
-    while let Err(error) = typed(name, &json) {
-        let at = node_at(written, &error.path);
-        let certain = error.key || !at.is_some_and(is_templated) || (whole && error.path.is_empty());
+    // What was left out so far, as paths of what was left of the definition.
+    let mut left_out: Vec<Vec<Step>> = vec![];
+    while let Err(mut error) = typed(name, &json) {
+        let at = error.path.clone();
+        error.path = as_written(at.clone(), &left_out);
+        let templated = node_at(written, &error.path).is_some_and(is_templated);
+        let certain = error.key || error.form || !templated || (left_out.is_empty() && error.path.is_empty());
         if certain {
             return Err(explain(name, error, Some(written)));
         }
         // What its template yields may be right: the rest is looked at without it.
-        if !take_out(&mut json, &error.path) {
+        if !take_out(&mut json, &at) {
             break;
         }
-        whole = false;
+        left_out.push(at);
     }
     Ok(())
+}
+
+/// The path of something before other things were left out of the lists it is in.
+fn as_written(mut path: Vec<Step>, left_out: &[Vec<Step>]) -> Vec<Step> {
+    for gone in left_out.iter().rev() {
+        if let Some((Step::Index(gone), list)) = gone.split_last()
+            && path.starts_with(list)
+            && let Some(Step::Index(index)) = path.get_mut(list.len())
+            && *index >= *gone
+        {
+            *index += 1;
+        }
+    }
+    path
 }
 
 fn is_templated(node: &Node) -> bool {
@@ -55,26 +72,38 @@ fn is_templated(node: &Node) -> bool {
 
 fn node_at<'a>(root: &'a Node, path: &[Step]) -> Option<&'a Node> {
     path.iter().try_fold(root, |node, step| match step {
-        Step::Key(name) => node.as_map().and_then(|map| map.get(name)),
+        Step::Key(name) => entry(node, name).map(|(_, value)| value),
         Step::Index(index) => node.as_list().and_then(|items| items.get(*index)),
     })
 }
 
-/// Removes the innermost entry of a mapping that a path leads into; false when there is none.
+/// The key and the value of a name. YAML 1.1 reads the key `on` as true: it is found by what was written and by what it became.
+fn entry<'a>(node: &'a Node, name: &str) -> Option<(&'a Node, &'a Node)> {
+    let is_name = |key: &Node| match &key.kind {
+        Kind::Str(text) => text.as_ref() == name,
+        Kind::Bool(value) => {
+            value.to_string() == name || key.span.source.text.get(key.span.start..key.span.end) == Some(name)
+        }
+        _ => false,
+    };
+    node.as_map()?.iter().find(|(key, _)| is_name(key))
+}
+
+/// Removes what a path leads to; false when there is nothing.
 fn take_out(json: &mut Json, path: &[Step]) -> bool {
-    let Some(last) = path.iter().rposition(|step| matches!(step, Step::Key(_))) else { return false };
-    let (above, below) = path.split_at(last);
-    let Some(Step::Key(key)) = below.first() else { return false };
-    let mut at = json;
-    for step in above {
-        let next = match step {
-            Step::Key(name) => at.get_mut(name.as_str()),
-            Step::Index(index) => at.get_mut(*index),
-        };
-        let Some(next) = next else { return false };
-        at = next;
+    let Some((last, above)) = path.split_last() else { return false };
+    let parent = above.iter().try_fold(json, |at, step| match step {
+        Step::Key(name) => at.get_mut(name.as_str()),
+        Step::Index(index) => at.get_mut(*index),
+    });
+    match (parent, last) {
+        (Some(Json::Object(entries)), Step::Key(key)) => entries.remove(key).is_some(),
+        (Some(Json::Array(items)), Step::Index(index)) if *index < items.len() => {
+            items.remove(*index);
+            true
+        }
+        _ => false,
     }
-    at.as_object_mut().is_some_and(|entries| entries.remove(key).is_some())
 }
 
 fn read_json(name: &str, json: &Json) -> Result<Service, ReadError> {
@@ -139,7 +168,7 @@ pub(super) fn locate(root: &Node, path: &[Step], key: bool) -> Span {
     let mut node = root;
     for (index, step) in path.iter().enumerate() {
         let next = match step {
-            Step::Key(name) => match node.as_map().and_then(|map| map.entry(name)) {
+            Step::Key(name) => match entry(node, name) {
                 Some((at, _)) if key && index + 1 == path.len() => return at.span.clone(),
                 Some((_, value)) => Some(value),
                 None => None,

@@ -24,13 +24,15 @@ pub(super) struct ReadError {
     pub path: Vec<Step>,
     /// Whether the last key itself is wrong, not what stands behind it.
     pub key: bool,
+    /// Whether there is a list or a mapping where there must be something else, whatever is in it.
+    pub form: bool,
     pub message: String,
     pub hint: Option<String>,
 }
 
 impl ReadError {
     pub(super) fn new(path: Vec<Step>, message: impl Into<String>) -> Self {
-        Self { path, key: false, message: message.into(), hint: None }
+        Self { path, key: false, form: false, message: message.into(), hint: None }
     }
 
     /// A key that is none of the known ones.
@@ -39,7 +41,8 @@ impl ReadError {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known keys: {}", known.collect::<Vec<_>>().join(", ")),
         };
-        Self { path: vec![], key: true, message: format!("`{key}` is not a key here"), hint: Some(hint) }
+        let message = format!("`{key}` is not a key here");
+        Self { path: vec![], key: true, form: false, message, hint: Some(hint) }
     }
 
     fn under(mut self, step: Step) -> Self {
@@ -75,7 +78,8 @@ impl de::Error for ReadError {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("expected {}, found {}", article(expected), describe(found)))
+        let error = Self::custom(format_args!("expected {}, found {}", article(expected), describe(found)));
+        Self { form: matches!(found, de::Unexpected::Seq | de::Unexpected::Map), ..error }
     }
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {

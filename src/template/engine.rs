@@ -10,6 +10,7 @@ use super::ast::Unit;
 use super::parse::{Mode, SyntaxError, compile};
 use crate::diagnostic::Span;
 use crate::error::Result;
+use crate::sync::lock;
 
 /// The key a secret stands at, and its ciphertext.
 type Secret = (Option<String>, Arc<str>);
@@ -46,11 +47,11 @@ impl Engine {
     /// The plaintext of a secret, decrypted once.
     pub fn decrypt(&self, name: Option<&str>, ciphertext: &Arc<str>, span: &Span) -> Result<Arc<str>> {
         let key = (name.map(str::to_owned), Arc::clone(ciphertext));
-        if let Some(plain) = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(plain) = lock(&self.secrets).get(&key) {
             return Ok(Arc::clone(plain));
         }
         let plain: Arc<str> = self.services.decrypt(name, ciphertext, span)?.into();
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&plain));
+        lock(&self.secrets).insert(key, Arc::clone(&plain));
         Ok(plain)
     }
 }

@@ -6,13 +6,14 @@ mod macros;
 mod stmt;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::ast::{Stmt, Unit};
 use super::lazy::{Context, finish};
 use super::marker::{Eval, trip};
 use super::place::Place;
 use super::py;
+use crate::sync::lock;
 use crate::value::{Value, is_omit};
 
 pub use expr::item;
@@ -180,8 +181,4 @@ impl Drop for Evaluator<'_> {
             lock(frame).clear();
         }
     }
-}
-
-fn lock(frame: &Frame) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Value>> {
-    frame.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 
@@ -11,6 +11,7 @@ use super::eval::{LoopState, MacroValue};
 use super::lazy::Context;
 use super::marker::{Eval, Stop, Undefined, Why, trip};
 use super::{datetime, lookups, py};
+use crate::sync::lock;
 use crate::value::{Value, omit};
 
 type Run = fn(&mut Call<'_>) -> Eval<Value>;
@@ -91,7 +92,7 @@ pub fn is_code(object: &DynObject) -> bool {
 /// Calls an object that functions made.
 pub fn call_object(value: &Value, _args: &[Value]) -> Option<Value> {
     let joiner = value.downcast_object_ref::<Joiner>()?;
-    let mut used = joiner.used.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut used = lock(&joiner.used);
     let first = !std::mem::replace(&mut *used, true);
     Some(Value::from(if first { "" } else { joiner.separator.as_str() }))
 }
@@ -153,7 +154,7 @@ pub struct Namespace(Mutex<HashMap<String, Value>>);
 impl Namespace {
     /// Sets an attribute.
     pub fn set(&self, name: &str, value: Value) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
+        lock(&self.0).insert(name.to_owned(), value);
     }
 }
 
@@ -163,7 +164,7 @@ impl Object for Namespace {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key.as_str()?).cloned()
+        lock(&self.0).get(key.as_str()?).cloned()
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -208,7 +209,7 @@ pub struct Cycler {
 impl Cycler {
     /// `next()` and `reset()`.
     pub fn method(&self, name: &str) -> Option<Value> {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = lock(&self.at);
         match name {
             "next" => {
                 let item = self.items.get(*at).cloned();
@@ -230,7 +231,7 @@ impl Object for Cycler {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let at = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = *lock(&self.at);
         (key.as_str() == Some("current")).then(|| self.items.get(at).cloned())?
     }
 }

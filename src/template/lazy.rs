@@ -2,12 +2,13 @@
 //! mappings and lists in YAML whose parts are templated one by one, each once per evaluation.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
 
 use crate::diagnostic::Span;
 use crate::error::Error;
+use crate::sync::lock;
 use crate::value::{Raw, Value, is_omit};
 use crate::yaml::{Kind, Map, Node, Tag};
 
@@ -159,10 +160,6 @@ impl Context {
         lock(&self.busy).pop();
         result
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a string may be a template.

@@ -1,12 +1,13 @@
 //! Lists and mappings that templates change in place: `{% set _ = names.append(x) %}`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 
 use super::marker::Eval;
 use super::py;
+use crate::sync::lock;
 use crate::value::Value;
 
 /// A list that can change.
@@ -20,14 +21,14 @@ pub struct MutableMap(Mutex<IndexMap<Value, Value>>);
 impl MutableList {
     /// The items, to look at or change.
     pub fn items(&self) -> MutexGuard<'_, Vec<Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl MutableMap {
     /// The entries, to look at or change.
     pub fn entries(&self) -> MutexGuard<'_, IndexMap<Value, Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,13 +1,14 @@
 //! One line per host that is being worked on: what runs there and the last line it printed. Only on a terminal.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::secret::Redactor;
+use crate::sync::lock;
 
 /// The progress lines. Without a terminal every call does nothing.
 pub struct Progress {
@@ -34,7 +35,7 @@ impl Progress {
         if !self.on.load(Ordering::Relaxed) {
             return;
         }
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         let bar = lines.entry(host.to_owned()).or_insert_with(|| {
             let bar = self.bars.add(ProgressBar::new_spinner());
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {wide_msg} {elapsed:.dim}");
@@ -51,14 +52,14 @@ impl Progress {
     /// A new task started on a host: its clock starts again.
     pub fn start(&self, host: &str, text: &str) {
         self.set(host, text);
-        if let Some(bar) = self.lines.lock().unwrap_or_else(PoisonError::into_inner).get(host) {
+        if let Some(bar) = lock(&self.lines).get(host) {
             bar.reset_elapsed();
         }
     }
 
     /// Takes a host's line away.
     pub fn remove(&self, host: &str) {
-        if let Some(bar) = self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(host) {
+        if let Some(bar) = lock(&self.lines).remove(host) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
@@ -72,7 +73,7 @@ impl Progress {
 
     /// Takes every line away.
     pub fn clear(&self) {
-        let lines: Vec<_> = self.lines.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let lines: Vec<_> = lock(&self.lines).drain().collect();
         for (_, bar) in lines {
             bar.finish_and_clear();
         }

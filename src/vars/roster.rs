@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::inventory::{self, Content, Growth, Inventory, Level};
 use crate::playbook::Vars;
 use crate::project::EncryptedFile;
+use crate::sync::lock;
 
 /// Makes variables of what the inventory holds: opens what is encrypted, refuses values that are in a wrong place.
 pub trait Opener: Send + Sync {
@@ -102,7 +103,7 @@ impl Roster {
             Content::Plain(vars) => return self.opener.plain(vars),
             Content::Encrypted(file) => file,
         };
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = lock(&self.opened);
         if let Some(vars) = opened.get(&file.path) {
             return Ok(Arc::clone(vars));
         }

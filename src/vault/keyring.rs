@@ -5,7 +5,7 @@
 
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use age::secrecy::SecretString;
 use age::ssh::UnsupportedKey;
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::connection::Prompter;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::lock;
 
 /// Where a private key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Keyring {
             let _ = reply.send(done);
         });
         {
-            let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut worker = lock(&self.worker);
             worker.get_or_insert_with(|| self.start()).send(job).map_err(|_| gone())?;
         }
         answer.recv().map_err(|_| gone())?
@@ -274,7 +275,7 @@ impl Callbacks for Ask {
     }
 
     fn request_passphrase(&self, _description: &str) -> Option<SecretString> {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = lock(&self.given);
         if given.is_none() {
             *given = self.prompter.password(&format!("passphrase of `{}`", self.name)).map(SecretString::from);
         }

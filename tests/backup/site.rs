@@ -101,8 +101,9 @@ impl Site {
 
     /// The database is whole, and its rows are those that were written first.
     pub fn prefix_of_sqlite(&self, path: &str) -> u64 {
-        let asked =
-            format!("sqlite3 '{path}' 'PRAGMA integrity_check; SELECT count(*), coalesce(max(n), 0) FROM proof'");
+        let asked = format!(
+            "sqlite3 -cmd '.timeout 60000' '{path}' 'PRAGMA integrity_check; SELECT count(*), coalesce(max(n), 0) FROM proof'"
+        );
         let answer = self.machine.ok(&asked);
         let (whole, counted) = answer.trim().split_once('\n').unwrap();
         let (count, last) = counted.split_once('|').unwrap();

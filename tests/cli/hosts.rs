@@ -67,6 +67,32 @@ fn an_unknown_host_key() {
     assert_ne!(sshd.read("known_hosts"), "");
 }
 
+/// Variables that say how hosts are reached, and say nothing that can be meant: nobody is connected to.
+#[test]
+fn connection_variables_that_mean_nothing() {
+    for (variable, value) in [
+        ("ansible_timeout", "10s"),
+        ("ansible_ssh_timeout", "-1"),
+        ("ansible_port", "ssh"),
+        ("ansible_connection", "winrm"),
+        ("ansible_ssh_common_args", "-o 'User=a"),
+        ("ansible_become_method", "runas"),
+    ] {
+        let project = Project::new();
+        project.write(
+            "inventory/hosts.yml",
+            format!("all:\n  hosts:\n    lab:\n      ansible_host: 127.0.0.1\n      {variable}: \"{value}\"\n"),
+        );
+        project.write(
+            "playbooks/ping.yml",
+            "- hosts: lab\n  become: true\n  gather_facts: false\n  tasks:\n    - ping:\n",
+        );
+        let seen = project.mms(&["run", "playbooks/ping.yml"]);
+        assert_eq!(seen.code, Some(2), "{seen}");
+        insta::assert_snapshot!(format!("wrong_{variable}"), seen);
+    }
+}
+
 #[test]
 fn a_refused_login() {
     let Some(sshd) = Sshd::start("") else { return };

@@ -113,6 +113,10 @@ fn lists_instead_of_a_run() {
     );
     for (name, option) in [("tasks", "--list-tasks"), ("hosts", "--list-hosts"), ("tags", "--list-tags")] {
         insta::assert_snapshot!(format!("list_{name}"), project.mms(&["run", "playbooks/lists.yml", option]));
+        insta::assert_snapshot!(
+            format!("list_{name}_json"),
+            project.mms(&["run", "playbooks/lists.yml", option, "--json"])
+        );
     }
 }
 

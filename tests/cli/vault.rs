@@ -250,8 +250,15 @@ fn edits_that_go_wrong() {
         project.mms(&["vault", "encrypt", "w"]);
         plain(project.mms(&["vault", "encrypt", "w"]))
     });
-    project.write("clear.bin", b"\xff\xfe");
-    insta::assert_snapshot!("decrypt_clear", plain(project.mms(&["vault", "decrypt", "clear.bin"])));
+    for (name, content) in
+        [("clear.bin", &b"\xff\xfe"[..]), ("clear.txt", b"just: [text"), ("clear.yml", b"a: 1\n"), ("empty.yml", b"")]
+    {
+        project.write(name, content);
+        let seen = plain(project.mms(&["vault", "decrypt", name]));
+        assert_eq!((seen.code, seen.stdout.as_str()), (Some(1), ""), "{seen}");
+        assert_eq!(seen.stderr, format!("error: `{name}` is in clear already\n"));
+        assert_eq!(std::fs::read(project.path(name)).unwrap(), content);
+    }
     project.write("mms.toml", "[vault]\nrecipients = [\"AGE-SECRET-KEY-1QQQQ\"]\n");
     insta::assert_snapshot!("recipient_is_a_private_key", plain(set(&project, "a", "b")));
     project.write("mms.toml", "");

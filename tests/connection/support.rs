@@ -4,25 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mms::connection::{Answer, ConnectOptions, Connection, Frame, Prompter, Shell, Target, TransportKind, connect};
+use mms::connection::{Answer, ConnectOptions, Connection, Frame, Nobody, Shell, Target, TransportKind, connect};
 use mms::secret::Redactor;
-
-/// Nobody at the terminal.
-pub struct Nobody;
-
-impl Prompter for Nobody {
-    fn line(&self, _prompt: &str, _echo: bool) -> Option<String> {
-        None
-    }
-
-    fn confirm(&self, _: &str) -> Option<bool> {
-        None
-    }
-
-    fn password(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 pub fn options() -> ConnectOptions {
     ConnectOptions { redactor: Redactor::default(), prompter: Arc::new(Nobody) }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use mms::connection::fake::Fake;
 use mms::connection::{
-    Answer, Become, ConnectOptions, Connection, ConnectionError, ConnectionErrorKind, Frame, Prompter, Shell, Target,
+    Answer, Become, ConnectOptions, Connection, ConnectionError, ConnectionErrorKind, Frame, Nobody, Shell, Target,
     TransportKind,
 };
 use mms::diagnostic::{Source, Span};
@@ -415,22 +415,6 @@ impl Scope for Nothing {
 
     fn names(&self) -> Vec<String> {
         vec![]
-    }
-}
-
-struct Nobody;
-
-impl Prompter for Nobody {
-    fn confirm(&self, _: &str) -> Option<bool> {
-        None
-    }
-
-    fn line(&self, _: &str, _: bool) -> Option<String> {
-        None
-    }
-
-    fn password(&self, _: &str) -> Option<String> {
-        None
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::lock;
 use crate::vault::Keyring;
 
 /// How much is read at once.
@@ -50,12 +51,12 @@ pub struct Tally(Arc<Mutex<(u64, Sha256)>>);
 impl Tally {
     /// How many.
     pub fn bytes(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+        lock(&self.0).0
     }
 
     /// Their SHA-256 in hexadecimal.
     pub fn sha256(&self) -> String {
-        super::sums::hex(&self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone().finalize())
+        super::sums::hex(&lock(&self.0).1.clone().finalize())
     }
 }
 
@@ -68,7 +69,7 @@ struct Raw {
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        let mut tally = self.tally.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = lock(&self.tally.0);
         tally.0 += count as u64;
         tally.1.update(buffer.get(..count).unwrap_or_default());
         Ok(count)

@@ -5,23 +5,9 @@ use std::io::{Cursor, Read as _, Write as _};
 use std::sync::Arc;
 
 use super::*;
-use crate::connection::Prompter;
+use crate::connection::Nobody;
 use crate::error::ErrorKind;
 use crate::vault::IdentitySource;
-
-struct Nobody;
-
-impl Prompter for Nobody {
-    fn confirm(&self, _: &str) -> Option<bool> {
-        None
-    }
-    fn line(&self, _: &str, _: bool) -> Option<String> {
-        None
-    }
-    fn password(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 /// A key, and the keyring that has it.
 struct Key {

@@ -1,6 +1,6 @@
 //! Whether a host is the one it should be.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
@@ -8,6 +8,7 @@ use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertifi
 use super::super::{ConnectionError, ConnectionErrorKind, UnknownHostKey};
 use super::config::{Config, Strict, is_nowhere};
 use super::known_hosts::{self, KnownHosts, Verdict};
+use crate::sync::lock;
 
 /// What is known of a host before it shows its key.
 pub(crate) struct HostCheck {
@@ -200,7 +201,7 @@ impl russh::client::Handler for Client {
         let finding = self.check.judge(shown, now);
         let trusted = matches!(finding, Finding::Trusted(_));
         // On a later key exchange the host must still be trusted, but nothing is learnt.
-        self.finding.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(finding);
+        lock(&self.finding).get_or_insert(finding);
         Ok(trusted)
     }
 }

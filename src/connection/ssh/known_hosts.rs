@@ -5,8 +5,9 @@
 
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use crate::sync::lock;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use russh::keys::{Algorithm, PublicKey};
@@ -208,7 +209,7 @@ pub(crate) fn line(name: &str, key: &PublicKey, salt: Option<[u8; 20]>) -> Optio
 pub(crate) fn append(file: &Path, line: &str) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = lock(&ONE_AT_A_TIME);
     if let Some(directory) = file.parent().filter(|directory| !directory.exists()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }

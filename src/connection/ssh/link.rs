@@ -1,7 +1,7 @@
 //! One login: the chain of hosts to go through, the key exchange and the host-key check of each, the authentication.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::client::{self, Handle};
@@ -12,6 +12,7 @@ use super::auth;
 use super::config::{Config, Strict};
 use super::host_key::{self, Client, Finding, HostCheck};
 use super::stream::{self, Stream};
+use crate::sync::lock;
 
 /// How long connecting, and every step of logging in, may take when nobody says otherwise. Ansible's default.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -166,7 +167,7 @@ async fn exchange(
     let settings = Arc::new(settings(&check));
     let client = Client { check, finding: Arc::clone(&finding) };
     let connected = client::connect_stream(settings, stream, client).await;
-    let finding = finding.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let finding = lock(&finding).take();
     match (connected, finding) {
         (_, Some(Finding::Refused(error))) => Err(error),
         (_, Some(Finding::New(key))) => Ok(Exchanged::New(key)),

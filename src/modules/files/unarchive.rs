@@ -8,6 +8,7 @@ use crate::modules::support::attrs::{Attrs, New, file_options};
 use crate::modules::support::{Ask, FileState, path, result, stat, text};
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Probe, Rule, Spec, StateModule, Step, Type};
 use crate::sh;
+use crate::size;
 use crate::value::{Fields, Value};
 
 /// Its arguments.
@@ -35,7 +36,7 @@ pub static SPEC: Spec = Spec {
 };
 
 /// The largest local archive in bytes: it travels in a frame.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 256_000_000;
 
 /// The module.
 pub struct Unarchive;
@@ -104,9 +105,9 @@ impl StateModule for Unarchive {
             Job { args, dest, format: Format::of(&head), local: None, from: archive.path.clone() }
         } else {
             let local = cx.workstation.find_file("files", src)?;
-            let size = std::fs::metadata(&local).map(|meta| meta.len()).unwrap_or_default();
-            if size > LARGEST {
-                return Err(Failure::new(format!("`{}` is larger than 256 MiB", local.display()))
+            let bytes = std::fs::metadata(&local).map(|meta| meta.len()).unwrap_or_default();
+            if bytes > LARGEST {
+                return Err(Failure::new(format!("`{}` is larger than {}", local.display(), size::human(LARGEST)))
                     .hint("bring it to the target with copy, then use remote_src: true"));
             }
             let bytes = cx.workstation.read_file(&local, args.bool("decrypt"))?;

@@ -10,6 +10,7 @@ use super::Job;
 use super::remote::Remote;
 use crate::connection::Frame;
 use crate::modules::Failure;
+use crate::size;
 
 /// The user's service manager runs, now and after a reboot.
 pub(super) async fn wake(remote: &Remote<'_>, seen: &Observed) -> Result<(), Failure> {
@@ -142,8 +143,8 @@ pub(super) async fn ids(remote: &Remote<'_>, images: &BTreeSet<String>) -> Resul
     Ok(pairs.map(|(image, id)| (image.to_owned(), id.trim_start_matches("sha256:").to_owned())).collect())
 }
 
-/// Less than this free, in KiB, and nothing is pulled: sizes are not known before, and a full disk harms what runs on it.
-const ROOM: u64 = 512 * 1024;
+/// Less than so many bytes free, and nothing is pulled: sizes are not known before, and a full disk harms what runs on it.
+const ROOM: u64 = 512_000_000;
 
 /// Why images cannot be pulled, when the disk they go to is nearly full.
 async fn no_room(remote: &Remote<'_>, images: &BTreeSet<String>) -> Result<Option<String>, Failure> {
@@ -157,13 +158,13 @@ async fn no_room(remote: &Remote<'_>, images: &BTreeSet<String>) -> Result<Optio
 
 fn too_little(answer: &str) -> Option<String> {
     let (store, free) = answer.trim().split_once('\n')?;
-    let free: u64 = free.trim().parse().ok()?;
+    let free = free.trim().parse::<u64>().ok()?.saturating_mul(1024);
     (free < ROOM).then(|| {
         format!(
-            "only {} MiB are free in {store}, and at least {} MiB must be; `podman image prune --all` as the containers' \
+            "only {} are free in {store}, and at least {} must be; `podman image prune --all` as the containers' \
              user removes the images that nothing uses",
-            free / 1024,
-            ROOM / 1024
+            size::human(free),
+            size::human(ROOM)
         )
     })
 }
@@ -309,9 +310,9 @@ mod tests {
 
     #[test]
     fn refuses_to_fill_the_disk() {
-        let told = too_little("/srv/my store\n524287\n").unwrap_or_default();
-        assert!(told.starts_with("only 511 MiB are free in /srv/my store, and at least 512 MiB must be"), "{told}");
-        assert_eq!(too_little("/srv/store\n524288\n"), None);
+        let told = too_little("/srv/my store\n400000\n").unwrap_or_default();
+        assert!(told.starts_with("only 409.6 MB are free in /srv/my store, and at least 512.0 MB must be"), "{told}");
+        assert_eq!(too_little("/srv/store\n500000\n"), None);
         assert_eq!(too_little(""), None);
         assert_eq!(too_little("/srv/store\n-\n"), None);
     }

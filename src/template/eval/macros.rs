@@ -1,11 +1,12 @@
 //! Macros, imported templates and the `loop` variable.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple};
 
-use super::{Evaluator, Frame, lock};
+use super::{Evaluator, Frame};
+use crate::sync::lock;
 use crate::template::ast::{Expr, ExprKind, For, Macro, Unit};
 use crate::template::marker::{Eval, Stop};
 use crate::template::place::Place;
@@ -226,7 +227,7 @@ impl LoopState {
         match name {
             "cycle" => args.get(self.index.checked_rem(args.len())?).cloned(),
             "changed" => {
-                let mut last = self.shared.last_changed.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = lock(&self.shared.last_changed);
                 let changed = last.as_deref() != Some(args);
                 *last = Some(args.to_vec());
                 Some(Value::from(changed))

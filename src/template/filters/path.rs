@@ -5,6 +5,7 @@ use std::path::Path;
 use minijinja::value::Tuple;
 
 use super::{Filter, all};
+use crate::fnmatch::Pattern;
 use crate::template::call::Call;
 use crate::template::marker::{Eval, Stop};
 use crate::template::py;
@@ -207,12 +208,12 @@ pub fn glob(pattern: &str) -> Vec<String> {
             let entries = std::fs::read_dir(if dir.is_empty() { "." } else { &dir }).into_iter().flatten().flatten();
             let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
             names.sort();
-            let hidden = part.starts_with('.');
+            let (hidden, pattern) = (part.starts_with('.'), Pattern::new(part));
             next.extend(
                 names
                     .iter()
                     .filter(|name| hidden || !name.starts_with('.'))
-                    .filter(|name| wild(part, name))
+                    .filter(|name| pattern.matches(name))
                     .map(|name| join(name)),
             );
         }
@@ -220,32 +221,4 @@ pub fn glob(pattern: &str) -> Vec<String> {
     }
     paths.retain(|path| !path.is_empty());
     paths
-}
-
-/// Whether a name fits a shell pattern.
-pub fn wild(pattern: &str, name: &str) -> bool {
-    let mut regex = String::from("^");
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '*' => regex.push_str(".*"),
-            '?' => regex.push('.'),
-            '[' if chars.clone().any(|c| c == ']') => {
-                regex.push('[');
-                if chars.next_if_eq(&'!').is_some() {
-                    regex.push('^');
-                }
-                for c in chars.by_ref().take_while(|c| *c != ']') {
-                    if "\\[&~".contains(c) {
-                        regex.push('\\');
-                    }
-                    regex.push(c);
-                }
-                regex.push(']');
-            }
-            c => regex.push_str(&regex::escape(&c.to_string())),
-        }
-    }
-    regex.push('$');
-    regex::Regex::new(&regex).is_ok_and(|regex| regex.is_match(name))
 }

@@ -1,12 +1,13 @@
 //! Regular expressions in Python's syntax, run by fancy-regex.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use fancy_regex::{Captures, Regex};
 use minijinja::value::Tuple;
 
 use super::{Filter, all};
+use crate::sync::lock;
 use crate::template::call::Call;
 use crate::template::marker::{Eval, Stop};
 use crate::template::py;
@@ -39,13 +40,13 @@ pub fn compile(pattern: &str, ignore_case: bool, multiline: bool) -> Eval<Arc<Re
     };
     let text = format!("{flags}{}", translate(pattern, multiline));
     let cache = CACHE.get_or_init(Mutex::default);
-    if let Some(regex) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&text) {
+    if let Some(regex) = lock(cache).get(&text) {
         return Ok(Arc::clone(regex));
     }
     let regex =
         Regex::new(&text).map_err(|error| Stop::error(format!("`{pattern}` is not a regular expression: {error}")))?;
     let regex = Arc::new(regex);
-    cache.lock().unwrap_or_else(PoisonError::into_inner).insert(text, Arc::clone(&regex));
+    lock(cache).insert(text, Arc::clone(&regex));
     Ok(regex)
 }
 

@@ -1,21 +1,9 @@
 //! Vault files round trip, byte for byte where nothing changed, and what must not slip through.
 
 use super::*;
+use crate::connection::Nobody;
 use crate::vault::IdentitySource;
 use age::secrecy::ExposeSecret;
-
-struct Nobody;
-impl crate::connection::Prompter for Nobody {
-    fn confirm(&self, _: &str) -> Option<bool> {
-        None
-    }
-    fn line(&self, _: &str, _: bool) -> Option<String> {
-        None
-    }
-    fn password(&self, _: &str) -> Option<String> {
-        None
-    }
-}
 
 fn keys() -> (tempfile::TempDir, Keyring, Recipients) {
     let dir = tempfile::tempdir().unwrap();

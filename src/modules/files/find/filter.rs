@@ -2,6 +2,7 @@
 
 use fancy_regex::Regex;
 
+use crate::fnmatch;
 use crate::modules::support::stat::{FileType, Stat};
 use crate::modules::support::{mode, path, regex};
 use crate::modules::{Args, Failure};
@@ -27,7 +28,7 @@ impl Filter {
             args.strings(name)
                 .iter()
                 .map(|pattern| {
-                    let pattern = if is_regex { pattern.clone() } else { glob(pattern) };
+                    let pattern = if is_regex { pattern.clone() } else { fnmatch::translate(pattern) };
                     regex::compile(&format!(r"\A(?:{pattern})"), regex::Flags::default())
                 })
                 .collect()
@@ -100,48 +101,5 @@ fn number(args: &Args, name: &str, units: &[(char, f64)]) -> Result<Option<f64>,
             Ok(Some(if digits.starts_with('-') { -value.abs() } else { value }))
         }
         Err(_) => Err(Failure::new(format!("failed to process {name}")).field(name, given)),
-    }
-}
-
-/// A shell pattern as a regular expression that must match the whole name (Python's `fnmatch`).
-fn glob(pattern: &str) -> String {
-    let mut out = String::new();
-    let mut chars = pattern.chars().collect::<Vec<_>>().into_iter();
-    while let Some(c) = chars.next() {
-        match c {
-            '*' => out.push_str("(?s:.*)"),
-            '?' => out.push_str("(?s:.)"),
-            '[' => {
-                let rest: String = chars.clone().collect();
-                // A `]` that comes first, or after `!`, is a member.
-                let first = usize::from(rest.starts_with('!')) + 1;
-                match rest.char_indices().skip(first).find(|(_, c)| *c == ']') {
-                    None => out.push_str(r"\["),
-                    Some((end, _)) => {
-                        let class = rest[..end].replace('\\', r"\\");
-                        match class.strip_prefix('!') {
-                            Some(negated) => out.push_str(&format!("[^{negated}]")),
-                            None => out.push_str(&format!("[{class}]")),
-                        }
-                        chars = rest[end + 1..].chars().collect::<Vec<_>>().into_iter();
-                    }
-                }
-            }
-            c => out.push_str(&fancy_regex::escape(&c.to_string())),
-        }
-    }
-    out.push_str(r"\Z");
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shell_patterns() {
-        assert_eq!(glob("a*.[ch]"), r"a(?s:.*)\.[ch]\Z");
-        assert_eq!(glob("[!]x]?"), r"[^]x](?s:.)\Z");
-        assert_eq!(glob("a[b"), r"a\[b\Z");
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::matches;
 use super::spec::PackageSpec;
 use crate::connection::Answer;
+use crate::fnmatch::Pattern;
 use crate::modules::{Failure, Probe};
 use crate::sh;
 
@@ -150,7 +150,8 @@ impl Status {
 
     /// The names that match a pattern.
     pub fn matching(&self, pattern: &str) -> Vec<String> {
-        let found = self.packages.iter().filter(|package| matches(pattern, &package.name));
+        let pattern = Pattern::new(pattern);
+        let found = self.packages.iter().filter(|package| pattern.matches(&package.name));
         found.map(|package| package.name.clone()).collect()
     }
 }

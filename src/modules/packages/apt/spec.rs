@@ -1,7 +1,7 @@
 //! A package as an `apt` task names it: `foo`, `foo=1.0*`, `foo>=1.0`, `foo*`.
 
-use super::super::matches;
 use super::version::compare;
+use crate::fnmatch::matches;
 use crate::modules::Failure;
 
 /// A package and the version it is to have.
