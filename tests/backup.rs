@@ -103,8 +103,8 @@ struct Round {
 fn rounds(site: &Site) -> Vec<Round> {
     let mut made: Vec<Round> = vec![];
     let mut before = writers::running(site);
-    // MMS_BACKUP_ROUNDS=50 takes half an hour.
-    let rounds = std::env::var("MMS_BACKUP_ROUNDS").ok().map_or(3, |rounds| rounds.parse().unwrap());
+    // MMS_BACKUP_ROUNDS=50 takes half an hour, on a busy machine more.
+    let rounds = std::env::var("MMS_BACKUP_ROUNDS").ok().map_or(2, |rounds| rounds.parse().unwrap());
     for _ in 0..rounds {
         site.mms(&["backup", "radarr", "immich", "--no-mirror"]).exits(0);
         let rows = writers::backed_up(site);
