@@ -15,6 +15,7 @@ pub mod event;
 pub mod facts;
 pub mod fnmatch;
 pub mod fs;
+pub mod hex;
 pub mod inventory;
 pub mod migrate;
 pub mod modules;

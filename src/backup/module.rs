@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::config::{self, Files, Machine, Wrong};
 use super::target;
 use crate::connection::{Answer, Frame};
+use crate::hex::hex;
 use crate::modules::{
     ActionModule, Args, Context, Default, Failure, Gate, Host, Kind, Module, Opt, Outcome, Spec, Type,
 };
@@ -362,7 +363,7 @@ impl Todo {
 
 fn sha256(text: &str) -> String {
     use sha2::Digest as _;
-    sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha2::Sha256::digest(text.as_bytes()))
 }
 
 /// Writes a file through a temporary one beside it.

@@ -19,6 +19,7 @@ use super::play::Batch;
 use crate::connection::{Answer, Become, ConnectionError, Frame, Shell, Target};
 use crate::diagnostic::Diagnostic;
 use crate::event::Event;
+use crate::hex::hex;
 use crate::playbook::Handler;
 use crate::sh;
 use crate::sync::lock;
@@ -106,7 +107,7 @@ fn short_hash(parts: &[&str]) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize().get(..10).unwrap_or_default())
 }
 
 /// What a play is known by on the target: the project's directory, the playbook and the play's name, so that it is the same from

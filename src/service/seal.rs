@@ -1,5 +1,6 @@
 //! One-way marks of content: what was deployed can be compared without being kept.
 
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 in hexadecimal.
@@ -37,10 +38,6 @@ pub(super) fn secret_of(podman_name: &str) -> Option<&str> {
 /// A new salt.
 pub(super) fn new_salt() -> String {
     hex(&rand::random::<[u8; 32]>())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

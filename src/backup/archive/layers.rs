@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::hex::hex;
 use crate::sync::lock;
 use crate::vault::Keyring;
 
@@ -56,7 +57,7 @@ impl Tally {
 
     /// Their SHA-256 in hexadecimal.
     pub fn sha256(&self) -> String {
-        super::sums::hex(&lock(&self.0).1.clone().finalize())
+        hex(&lock(&self.0).1.clone().finalize())
     }
 }
 

@@ -17,11 +17,6 @@ pub const SERVICE: &[u8] = b".mms/service.json";
 /// The longest line of the sums: a hash and a path of 64 KiB, escaped.
 const LONGEST: usize = 128 << 10;
 
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The regular files that were read, with the SHA-256 of their content; compared with the sums line by line.
 #[derive(Debug, Default)]
 pub struct Sums {

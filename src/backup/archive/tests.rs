@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::connection::Nobody;
 use crate::error::ErrorKind;
+use crate::hex::hex;
 use crate::vault::IdentitySource;
 
 /// A key, and the keyring that has it.
@@ -67,7 +68,7 @@ fn tar(parts: &[Part<'_>]) -> Vec<u8> {
 }
 
 fn line(path: &str, content: &[u8]) -> String {
-    format!("{}  {path}\n", sums::hex(&Sha256::digest(content)))
+    format!("{}  {path}\n", hex(&Sha256::digest(content)))
 }
 
 /// A small backup as the target writes it.
@@ -125,7 +126,7 @@ fn a_whole_backup_is_read_and_counted() {
     let report = read(&sealed, &key.keyring).unwrap();
     assert!(report.encrypted && report.manifest);
     assert_eq!((report.counts.files, report.counts.directories, report.counts.links), (4, 2, 2));
-    assert_eq!((report.size, report.sha256), (sealed.len() as u64, sums::hex(&Sha256::digest(&sealed))));
+    assert_eq!((report.size, report.sha256), (sealed.len() as u64, hex(&Sha256::digest(&sealed))));
     assert_eq!(report.service.unwrap()["service"], "radarr");
     let report = read(&pack(&whole()), &key.keyring).unwrap();
     assert!(!report.encrypted && report.manifest);
@@ -140,7 +141,7 @@ fn the_note_beside_it_must_fit() {
     };
     let right = Expected {
         encrypted: Some(true),
-        sha256: Some(sums::hex(&Sha256::digest(&sealed))),
+        sha256: Some(hex(&Sha256::digest(&sealed))),
         size: Some(sealed.len() as u64),
     };
     with(right.clone()).unwrap();
@@ -178,8 +179,7 @@ fn every_flipped_bit_and_every_cut_is_seen() {
                 // zstd has bits that mean nothing (reserved ones, the size of the window): what is read must then be right.
                 match read(&broken, &key.keyring) {
                     Ok(_) if what == "plain" => {
-                        let guarded =
-                            Expected { sha256: Some(sums::hex(&Sha256::digest(&file))), ..Expected::default() };
+                        let guarded = Expected { sha256: Some(hex(&Sha256::digest(&file))), ..Expected::default() };
                         let source = Box::new(Cursor::new(broken));
                         assert!(check(source, &guarded, &key.keyring, &mut Nothing).is_err(), "byte {at}, bit {bit}");
                     }

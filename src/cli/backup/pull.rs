@@ -18,6 +18,7 @@ use super::Site;
 use crate::backup::answer::Ended;
 use crate::connection::Answer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hex::hex;
 use crate::sh;
 
 /// How a file begins that is not whole yet, and how it ends.
@@ -186,7 +187,7 @@ fn write(mut file: File, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(
         hash.update(&piece);
         size += piece.len() as u64;
     }
-    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((size, hex(&hash.finalize())))
 }
 
 /// Removes what those have left who were killed: whoever still writes holds the lock of its file.

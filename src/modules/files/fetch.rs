@@ -4,7 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::put::sum_of_local;
 use crate::connection::Answer;
-use crate::modules::support::{Ask, FileState, path, text};
+use crate::hex::hex;
+use crate::modules::support::{Ask, FileState, path};
 use crate::modules::{Args, Change, Context, Default, Failure, Next, Opt, Spec, StateModule, Step, Type};
 use crate::sh;
 use crate::value::Fields;
@@ -143,5 +144,5 @@ fn md5(path: &Path) -> Result<String, Failure> {
     use md5::Digest as _;
     let bytes =
         std::fs::read(path).map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))?;
-    Ok(text::hex(&md5::Md5::digest(bytes)))
+    Ok(hex(&md5::Md5::digest(bytes)))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sha1::Digest as _;
 
 use crate::connection::Answer;
+use crate::hex::hex;
 use crate::modules::support::attrs::{Attrs, New};
 use crate::modules::support::write::{Write, attributes_step};
 use crate::modules::support::{Ask, FileState, mode, path, result, stat, text};
@@ -188,7 +189,7 @@ impl Put {
     /// The MD5 that Ansible reports for what it has written.
     pub fn md5(&self) -> Result<Option<String>, Failure> {
         Ok(match &self.content {
-            Content::Bytes(bytes) => Some(text::hex(&md5::Md5::digest(bytes))),
+            Content::Bytes(bytes) => Some(hex(&md5::Md5::digest(bytes))),
             Content::Local(path) => Some(digest_of_local::<md5::Md5>(path)?),
             Content::Remote(from) => {
                 let said = from.extra.get("md5").and_then(Value::as_str).unwrap_or_default();
@@ -286,7 +287,7 @@ fn digest_of_local<D: sha1::Digest>(path: &std::path::Path) -> Result<String, Fa
     loop {
         let count = file.read(&mut buffer).map_err(broken)?;
         if count == 0 {
-            return Ok(text::hex(&hasher.finalize()));
+            return Ok(hex(&hasher.finalize()));
         }
         hasher.update(&buffer[..count]);
     }

@@ -78,17 +78,7 @@ pub fn for_diff(bytes: &[u8]) -> String {
 /// Lower-case hex of the SHA-1, Ansible's checksum of files.
 pub fn sha1_hex(bytes: &[u8]) -> String {
     use sha1::Digest as _;
-    hex(&sha1::Sha1::digest(bytes))
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    crate::hex::hex(&sha1::Sha1::digest(bytes))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use md5::Digest as _;
 
 use super::{Filter, all};
+use crate::hex::hex;
 use crate::template::call::Call;
 use crate::template::marker::{Eval, Stop};
 use crate::value::Value;
@@ -92,10 +93,6 @@ fn b64decode(call: &mut Call<'_>) -> Eval<Value> {
 fn hash(call: &mut Call<'_>) -> Eval<Value> {
     let kind = call.text("hashtype")?.unwrap_or_else(|| "sha1".to_owned());
     Ok(Value::from(digest(&kind, &bytes(call)?)?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A digest in hexadecimal.
