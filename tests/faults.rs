@@ -82,9 +82,53 @@
 //! | 76 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
 //! | 77 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
 //! | 78 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 79 | migrate | the old host cannot be reached | 3 | `nothing was changed` | nothing has changed |
+//! | 80 | migrate | a damaged database | 2 | `other.db` is damaged` | nothing has changed |
+//! | 81 | migrate | the data is not there | 2 | `/srv/radarr` | nothing has changed |
+//! | 82 | migrate | a file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
+//! | 83 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 84 | migrate | its containers are not known | 2 | `does not say which containers there are` | nothing has changed |
+//! | 85 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
+//! | 86 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
+//! | 87 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
+//! | 88 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
+//! | 89 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
+//! | 90 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
+//! | 91 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` | nothing has changed |
+//! | 92 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
+//! | 93 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
+//! | 94 | migrate | a file grows while it is read | 0 | `complete:` | complete |
+//! | 95 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
+//! | 96 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
+//! | 97 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
+//! | 98 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
+//! | 99 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
+//! | 100 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
+//! | 101 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 102 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
+//! | 103 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 104 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 105 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
+//! | 106 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
+//! | 107 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 108 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 109 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
+//! | 110 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 111 | migrate | another migration is under way | 2 | `another migration of `radarr` has been at work` | complete |
+//! | 112 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 113 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 114 | migrate | the clock is ten years back | 0 | `complete:` | complete |
+//! | 115 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed |
+//! | 116 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 117 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 118 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 119 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 120 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed |
+//! | 121 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed |
+//! | 122 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed |
 //!
-//! Faults of migrations are in `tests/migrate.rs`; killed at any moment on the machine, services that are stopped for their backup are in
-//! `tests/backup.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
+//! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
+//! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
 //! failure can be tried again; `MMS_FAULTS='pull,zstd is killed'` has only some, `MMS_FAULT_CUTS=100` cuts the network more often.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -97,6 +141,10 @@ mod bench;
 mod by_hand;
 #[path = "support/lab.rs"]
 mod lab;
+#[path = "faults/migrate.rs"]
+mod migrate;
+#[path = "faults/moved.rs"]
+mod moved;
 #[path = "stack/project.rs"]
 #[allow(dead_code)]
 mod project;
@@ -115,7 +163,7 @@ use bench::Bench;
 /// The table above is that of the cases below.
 #[test]
 fn the_table_lists_every_fault() {
-    let cases = backup::FAULTS.iter().chain(prune::FAULTS).chain(restore::FAULTS);
+    let cases = backup::FAULTS.iter().chain(prune::FAULTS).chain(restore::FAULTS).chain(migrate::FAULTS);
     let wanted: Vec<_> = cases.enumerate().map(|(at, fault)| format!("//! | {} {}", at + 1, fault.row())).collect();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults.rs");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -148,4 +196,12 @@ fn restores_are_complete_or_change_nothing() {
         return;
     }
     restore::run(&Bench::new("far"));
+}
+
+#[test]
+fn migrations_are_complete_or_change_nothing() {
+    if !lab::wanted("migrations_are_complete_or_change_nothing") {
+        return;
+    }
+    moved::run(&moved::bench());
 }
