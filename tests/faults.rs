@@ -83,7 +83,7 @@
 //! | 77 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
 //! | 78 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
 //! | 79 | migrate | the old host cannot be reached | 3 | `nothing was changed` | nothing has changed |
-//! | 80 | migrate | a damaged database | 2 | `other.db` is damaged` | nothing has changed |
+//! | 80 | migrate | a damaged database | 2 | `is damaged` | nothing has changed |
 //! | 81 | migrate | the data is not there | 2 | `/srv/radarr` | nothing has changed |
 //! | 82 | migrate | a file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
 //! | 83 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
@@ -114,18 +114,18 @@
 //! | 108 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
 //! | 109 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
 //! | 110 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
-//! | 111 | migrate | another migration is under way | 2 | `another migration of `radarr` has been at work` | complete |
+//! | 111 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
 //! | 112 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
 //! | 113 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
 //! | 114 | migrate | the clock is ten years back | 0 | `complete:` | complete |
-//! | 115 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed |
-//! | 116 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 117 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 118 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 119 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 120 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed |
-//! | 121 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed |
-//! | 122 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed |
+//! | 115 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
+//! | 116 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 117 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 118 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 119 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 120 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
+//! | 121 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 122 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
 //!
 //! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
 //! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a

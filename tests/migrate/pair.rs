@@ -78,7 +78,7 @@ impl Pair {
         let units = "for unit in sonarr sabnzbd jellyfin; do echo $unit $(systemctl is-active $unit) $(systemctl is-enabled $unit); done";
         let own = "echo lidarr $(systemctl --user is-active lidarr) $(systemctl --user is-enabled lidarr)";
         let joe = format!("cd; XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; {own}; {CONTAINERS}");
-        self.there.ok(&format!("{CONTAINERS}; {units}; su -s /bin/sh joe -c \"$(cat)\" <<'JOE'\n{joe}\nJOE"))
+        self.there.ok(&format!("{CONTAINERS}; {units}; su -s /bin/sh joe <<'JOE'\n{joe}\nJOE"))
     }
 
     /// The data of the new host: what does not change while the services run.
