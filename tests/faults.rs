@@ -40,51 +40,96 @@
 //! | 34 | backup | a database is replaced while it is copied | 0, 2 | `the database` or `files,` | complete, or nothing has changed |
 //! | 35 | backup | the network is cut anywhere | 0, 3 | `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
 //! | 36 | pull | the network is cut anywhere | 0, 2, 3 | `it is not here` or `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
-//! | 37 | pull | there is no place for it | 2 | `it was made, but it is not here` | complete |
-//! | 38 | prune | it is killed in the middle | 2 | `was killed by signal 9` | what is kept is all there |
-//! | 39 | prune | one that cannot be removed | 2 | `cannot be removed` | what is kept is all there |
-//! | 40 | prune | the disk is read-only | 2 | `cannot be removed` | nothing has changed |
-//! | 41 | prune | what looks like a backup and is none | 0 | `removed` | complete |
-//! | 42 | prune | another prune is at work | 2 | `a prune is under way` | nothing has changed |
-//! | 43 | prune | a backup is under way | 2 | `a backup is under way` | nothing has changed |
-//! | 44 | prune | the directory is not there | 0 | `0 kept, 0 removed` | nothing has changed |
-//! | 45 | prune | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
-//! | 46 | prune | there is no room for its plan | 2 | `cannot write` | nothing has changed |
-//! | 47 | prune | notes that are damaged or missing | 0 | `removed` | complete |
-//! | 48 | prune | the clock is ten years ahead | 0 | `removed` | complete |
-//! | 49 | prune | the network is cut anywhere | 0, 2, 3 | `what is left to remove` or `nothing was removed` | what is kept is all there |
-//! | 50 | restore | the wrong key | 4 | `none of the identities` | nothing has changed |
-//! | 51 | restore | a bit of the header is another | 4 | `nothing has changed` | nothing has changed |
-//! | 52 | restore | a bit of the body is another | 2 | `damaged` | nothing has changed |
-//! | 53 | restore | a bit of the end is another | 2 | `damaged` | nothing has changed |
-//! | 54 | restore | its end is missing | 2 | `nothing has changed` | nothing has changed |
-//! | 55 | restore | it is empty | 2, 4 | `nothing has changed` | nothing has changed |
-//! | 56 | restore | it is another one of the same name | 2 | `its SHA-256 is not the one in the note` | nothing has changed |
-//! | 57 | restore | it cannot be read | 1 | `no backup` | nothing has changed |
-//! | 58 | restore | it is cut short while it is read | 2 | `nothing has changed` | nothing has changed |
-//! | 59 | restore | it is renamed while it is read | 0 | `complete` | complete |
-//! | 60 | restore | there is no room for it | 2 | `are needed` | nothing has changed |
-//! | 61 | restore | the disk becomes full while it is unpacked | 2 | `No space left` | nothing has changed |
-//! | 62 | restore | there is no room for the journal | 2 | `cannot take the lock` | nothing has changed |
-//! | 63 | restore | the data is a mount point | 2 | `is a mount point` | nothing has changed |
-//! | 64 | restore | the service is not deployed | 2 | `is not deployed` | nothing has changed |
-//! | 65 | restore | there is no tar | 2 | `there is no `tar`` | nothing has changed |
-//! | 66 | restore | a backup is under way | 2 | `a backup since` | nothing has changed |
-//! | 67 | restore | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
-//! | 68 | restore | another restore is under way | 0 | `complete` | complete |
-//! | 69 | restore | the tar that unpacks is killed | 2 | `nothing has changed` | nothing has changed |
-//! | 70 | restore | its sshd is killed | 3 | `nothing has changed` | nothing has changed |
-//! | 71 | restore | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
-//! | 72 | restore | the service does not become well on it | 2 | `swapped back` | nothing has changed |
-//! | 73 | restore | the clock is ten years back | 0 | `complete` | complete |
-//! | 74 | restore | what a loss of power leaves before the swap | 0 | `cut off before anything had changed` | complete |
-//! | 75 | restore | what a loss of power leaves in the middle of the swap | 0 | `completing the restore` | complete |
-//! | 76 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
-//! | 77 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 78 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 37 | pull | mms is killed | 0, killed | `here as` | complete, or nothing has changed |
+//! | 38 | pull | there is no place for it | 2 | `it was made, but it is not here` | complete |
+//! | 39 | prune | it is killed in the middle | 2 | `was killed by signal 9` | what is kept is all there |
+//! | 40 | prune | one that cannot be removed | 2 | `cannot be removed` | what is kept is all there |
+//! | 41 | prune | the disk is read-only | 2 | `cannot be removed` | nothing has changed |
+//! | 42 | prune | what looks like a backup and is none | 0 | `removed` | complete |
+//! | 43 | prune | another prune is at work | 2 | `a prune is under way` | nothing has changed |
+//! | 44 | prune | a backup is under way | 2 | `a backup is under way` | nothing has changed |
+//! | 45 | prune | the directory is not there | 0 | `0 kept, 0 removed` | nothing has changed |
+//! | 46 | prune | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
+//! | 47 | prune | there is no room for its plan | 2 | `cannot write` | nothing has changed |
+//! | 48 | prune | notes that are damaged or missing | 0 | `removed` | complete |
+//! | 49 | prune | the clock is ten years ahead | 0 | `removed` | complete |
+//! | 50 | prune | the network is cut anywhere | 0, 2, 3 | `what is left to remove` or `nothing was removed` | what is kept is all there |
+//! | 51 | restore | the wrong key | 4 | `none of the identities` | nothing has changed |
+//! | 52 | restore | a bit of the header is another | 4 | `nothing has changed` | nothing has changed |
+//! | 53 | restore | a bit of the body is another | 2 | `damaged` | nothing has changed |
+//! | 54 | restore | a bit of the end is another | 2 | `damaged` | nothing has changed |
+//! | 55 | restore | its end is missing | 2 | `nothing has changed` | nothing has changed |
+//! | 56 | restore | it is empty | 2, 4 | `nothing has changed` | nothing has changed |
+//! | 57 | restore | it is another one of the same name | 2 | `its SHA-256 is not the one in the note` | nothing has changed |
+//! | 58 | restore | it cannot be read | 1 | `no backup` | nothing has changed |
+//! | 59 | restore | it is cut short while it is read | 2 | `nothing has changed` | nothing has changed |
+//! | 60 | restore | it is renamed while it is read | 0 | `complete` | complete |
+//! | 61 | restore | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 62 | restore | the disk becomes full while it is unpacked | 2 | `No space left` | nothing has changed |
+//! | 63 | restore | there is no room for the journal | 2 | `cannot take the lock` | nothing has changed |
+//! | 64 | restore | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 65 | restore | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 66 | restore | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 67 | restore | a backup is under way | 2 | `a backup since` | nothing has changed |
+//! | 68 | restore | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 69 | restore | another restore is under way | 0 | `complete` | complete |
+//! | 70 | restore | the tar that unpacks is killed | 2 | `nothing has changed` | nothing has changed |
+//! | 71 | restore | its sshd is killed | 3 | `nothing has changed` | nothing has changed |
+//! | 72 | restore | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 73 | restore | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 74 | restore | the clock is ten years back | 0 | `complete` | complete |
+//! | 75 | restore | what a loss of power leaves before the swap | 0 | `cut off before anything had changed` | complete |
+//! | 76 | restore | what a loss of power leaves in the middle of the swap | 0 | `completing the restore` | complete |
+//! | 77 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
+//! | 78 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 79 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 80 | migrate | the old host cannot be reached | 3 | `nothing was changed` | nothing has changed |
+//! | 81 | migrate | a damaged database | 2 | `is damaged` | nothing has changed |
+//! | 82 | migrate | the data is not there | 2 | `/srv/radarr` | nothing has changed |
+//! | 83 | migrate | a file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
+//! | 84 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 85 | migrate | its containers are not known | 2 | `does not say which containers there are` | nothing has changed |
+//! | 86 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
+//! | 87 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
+//! | 88 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
+//! | 89 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
+//! | 90 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
+//! | 91 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
+//! | 92 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` | nothing has changed |
+//! | 93 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
+//! | 94 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
+//! | 95 | migrate | a file grows while it is read | 0 | `complete:` | complete |
+//! | 96 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
+//! | 97 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
+//! | 98 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
+//! | 99 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
+//! | 100 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
+//! | 101 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
+//! | 102 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 103 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
+//! | 104 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 105 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 106 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
+//! | 107 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
+//! | 108 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 109 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 110 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
+//! | 111 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 112 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
+//! | 113 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 114 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 115 | migrate | the clock is ten years back | 0 | `complete:` | complete |
+//! | 116 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
+//! | 117 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 118 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 119 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 120 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 121 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
+//! | 122 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 123 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
 //!
-//! Faults of migrations are in `tests/migrate.rs`; killed at any moment on the machine, services that are stopped for their backup are in
-//! `tests/backup.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
+//! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
+//! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a
 //! failure can be tried again; `MMS_FAULTS='pull,zstd is killed'` has only some, `MMS_FAULT_CUTS=100` cuts the network more often.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -97,6 +142,10 @@ mod bench;
 mod by_hand;
 #[path = "support/lab.rs"]
 mod lab;
+#[path = "faults/migrate.rs"]
+mod migrate;
+#[path = "faults/moved.rs"]
+mod moved;
 #[path = "stack/project.rs"]
 #[allow(dead_code)]
 mod project;
@@ -115,7 +164,7 @@ use bench::Bench;
 /// The table above is that of the cases below.
 #[test]
 fn the_table_lists_every_fault() {
-    let cases = backup::FAULTS.iter().chain(prune::FAULTS).chain(restore::FAULTS);
+    let cases = backup::FAULTS.iter().chain(prune::FAULTS).chain(restore::FAULTS).chain(migrate::FAULTS);
     let wanted: Vec<_> = cases.enumerate().map(|(at, fault)| format!("//! | {} {}", at + 1, fault.row())).collect();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults.rs");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -148,4 +197,12 @@ fn restores_are_complete_or_change_nothing() {
         return;
     }
     restore::run(&Bench::new("far"));
+}
+
+#[test]
+fn migrations_are_complete_or_change_nothing() {
+    if !lab::wanted("migrations_are_complete_or_change_nothing") {
+        return;
+    }
+    moved::run(&moved::bench());
 }

@@ -7,6 +7,7 @@
 #[path = "support/lab.rs"]
 mod lab;
 #[path = "stack/project.rs"]
+#[allow(dead_code)]
 mod project;
 
 use std::collections::{BTreeMap, BTreeSet};

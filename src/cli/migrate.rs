@@ -87,6 +87,9 @@ enum Via {
     Direct,
 }
 
+/// What is said of errors before anything is begun.
+const NOTHING: &str = "nothing was changed";
+
 /// One service and how it goes.
 struct Job {
     service: Service,
@@ -122,18 +125,20 @@ impl Migrate {
         }
         let talk = Terminal { session };
         talk.session.ui.progress().set(old.name(), "connecting");
+        // Whatever goes wrong until services are planned: nothing was touched.
+        let nothing = |error: Error| error.hint(NOTHING);
         let reached = engine.reach(&old, "root").await.map_err(|error| {
             error.hint("the old host's files belong to several users: mms reads them as root there (ansible_user, ansible_become_password)")
-        })?;
+        }).map_err(nothing)?;
         let source = Site::new(old.name(), "root", reached, None, &talk);
-        let target = reach(engine, &new, &talk).await?.locking(engine, &new);
+        let target = reach(engine, &new, &talk).await.map_err(nothing)?.locking(engine, &new);
         let mut all = vec![];
         for name in &names {
             all.push(definition(engine, &new, name).await?);
         }
         let options = self.options(engine, &old, &all)?;
         let chosen: Vec<&Service> = all.iter().collect();
-        let mut hosts = Hosts::look(&source, &target, &chosen, &options, &talk).await?;
+        let mut hosts = Hosts::look(&source, &target, &chosen, &options, &talk).await.map_err(nothing)?;
         let verb = Verb { session, json, from: old.name(), to: new.name() };
         if self.status {
             return verb.status(&hosts, &chosen).await;
@@ -141,7 +146,7 @@ impl Migrate {
         if self.rollback || self.confirm {
             return self.end(&verb, &hosts, &chosen).await;
         }
-        self.choose_way(engine, &old, &mut hosts).await?;
+        self.choose_way(engine, &old, &mut hosts).await.map_err(nothing)?;
         let (exit, jobs) = self.plan(&verb, &hosts, all).await?;
         if self.dry_run || jobs.is_empty() {
             if self.dry_run && !jobs.is_empty() {
@@ -169,7 +174,7 @@ impl Migrate {
                 None => {
                     return Err(Error::user("there is nobody to ask whether to migrate")
                         .hint("`--yes` says so")
-                        .hint("nothing was changed"));
+                        .hint(NOTHING));
                 }
             }
         }
@@ -286,7 +291,8 @@ impl Migrate {
                         &name,
                         &Error::user(format!("{}: there is nothing of `{name}`", verb.from))
                             .hint("no container, systemd unit or usual directory was found")
-                            .hint(format!("`--source {name}=/directory` says where it is")),
+                            .hint(format!("`--source {name}=/directory` says where it is"))
+                            .hint(NOTHING),
                     );
                 }
                 Ok(Planned::Already { kept, confirmed, running }) => {
@@ -317,6 +323,7 @@ impl Migrate {
                 }
                 Err(error) => {
                     exit = exit.or_worse(error.exit());
+                    let error = error.hint(NOTHING);
                     verb.failed(&name, &error);
                     if error.kind() == ErrorKind::Unreachable {
                         return Ok((exit, vec![]));
@@ -356,10 +363,6 @@ impl Migrate {
                 }
                 Err(error) => {
                     exit = exit.or_worse(error.exit());
-                    let error = error.hint(format!(
-                        "`{}` runs on {} as before; what was copied is kept for the next run",
-                        job.service.name, verb.from
-                    ));
                     verb.failed(&job.service.name, &error);
                 }
             }
@@ -416,7 +419,9 @@ impl Migrate {
                 Err(error) => {
                     any = true;
                     exit = exit.or_worse(error.exit());
-                    verb.failed(name, &error);
+                    let again =
+                        "run the same command again: it goes on where this one ended; `--status` says where that is";
+                    verb.failed(name, &error.hint(again));
                 }
             }
         }

@@ -91,6 +91,8 @@ impl Hosts<'_> {
                 kept.join(", ")
             ));
         } else {
+            // A pass that was cut off leaves its list of files.
+            self.source.must("remove the notes", source::forget(name)).await?;
             self.target.must("remove the copy", scripts::forget(journal)).await?;
             if !touched {
                 done.push(format!("the copy on {here} is removed"));

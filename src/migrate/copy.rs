@@ -310,7 +310,7 @@ impl Copy<'_> {
         );
         let answer = self.source.must("hash the files", script).await;
         let cleaned = self.clean().await;
-        let hashes = read_hashes(self.source, &answer?.stdout_text(), paths.len())?;
+        let hashes = read_hashes(self.source, &answer?, paths.len())?;
         cleaned?;
         Ok(hashes)
     }
@@ -322,7 +322,7 @@ impl Copy<'_> {
         self.feed(self.target, "keep the list of files", &target::keep_list(self.journal), &names(paths, 0)).await?;
         let script = target::with_list(self.journal, &pair.here, command);
         let answer = self.target.must("hash the copied files", script).await?;
-        read_hashes(self.target, &answer.stdout_text(), paths.len())
+        read_hashes(self.target, &answer, paths.len())
     }
 
     /// The SQLite databases that are not well on the old host, where that can be asked.
@@ -405,12 +405,16 @@ pub(super) const HASH: &str =
 /// Where links lead to.
 pub(super) const LINK: &str = "{ xargs -0 sh -c 'for f do readlink -- \"$f\" | sha256sum; done' sh; echo \"@status $?\"; } | sed '/^@status /!s/ .*//'";
 
-fn read_hashes(site: &Site<'_>, answer: &str, count: usize) -> Result<Vec<String>> {
-    let (status, hashes): (Vec<&str>, Vec<&str>) = answer.lines().partition(|line| line.starts_with('@'));
+fn read_hashes(site: &Site<'_>, answer: &Answer, count: usize) -> Result<Vec<String>> {
+    let text = answer.stdout_text();
+    let (status, hashes): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('@'));
     if status != ["@status 0"] || hashes.len() != count {
+        let stderr = answer.stderr_text();
+        let why = stderr.lines().find(|line| !line.trim().is_empty());
+        let why = why.map(|why| format!(": {}", why.trim())).unwrap_or_default();
         return Err(Error::new(
             ErrorKind::Failed,
-            format!("{}: not all files could be read for comparing them", site.name),
+            format!("{}: not all files could be read for comparing them{why}", site.name),
         ));
     }
     Ok(hashes.into_iter().map(str::to_owned).collect())

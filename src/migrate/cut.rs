@@ -28,10 +28,14 @@ pub struct Moved {
     pub kept: Vec<String>,
 }
 
+/// The old host is asked so often again to start what was stopped there, with such a pause.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Hosts<'_> {
     /// Copies a service while it runs. What is there already is not copied again. The lock of the service is held from here on.
     pub async fn first_pass(&self, service: &Service, work: &mut Work) -> Result<Passed> {
-        self.lock(&service.name).await?;
+        self.lock(&service.name).await.map_err(|error| error.hint("nothing was changed"))?;
         let passed = self.first_pass_locked(service, work).await;
         if passed.is_err() {
             self.unlock(&service.name).await;
@@ -58,19 +62,31 @@ impl Hosts<'_> {
                 ErrorKind::Failed,
                 format!("{}: another migration of `{}` has been at work meanwhile", self.target.name, service.name),
             )
-            .hint("run the same command again: it looks anew"));
+            .hint("nothing was changed by this one; run the same command again: it looks anew"));
         }
         if work.next == Next::GoBack {
-            let undone = swap::undo(self.target, service, &work.journal).await;
-            if self.phase_of(service, &work.journal.id).await != Some(Phase::Undone) {
-                undone?;
-            }
-            self.start_there(&work.journal).await?;
+            let again = "it was being taken back, and that is not at its end: run the same command again";
+            self.gone_all_the_way(service, &work.journal).await.map_err(|error| error.hint(again))?;
             work.next = Next::FirstPass;
         }
         if work.next != Next::FirstPass {
             return Ok(Passed::default());
         }
+        let (name, from) = (&service.name, &self.source.name);
+        let kept = format!("`{name}` runs on {from} as before; what was copied is kept for the next run");
+        self.copied(work).await.map_err(|error| error.hint(kept))
+    }
+
+    /// Completes a way back that was cut off.
+    async fn gone_all_the_way(&self, service: &Service, journal: &Journal) -> Result<()> {
+        let undone = swap::undo(self.target, service, journal).await;
+        if self.phase_of(service, &journal.id).await != Some(Phase::Undone) {
+            undone?;
+        }
+        self.start_there(journal).await.map(drop)
+    }
+
+    async fn copied(&self, work: &mut Work) -> Result<Passed> {
         for stale in &work.stale {
             self.target.must("remove what another migration left", scripts::forget(stale)).await?;
         }
@@ -102,7 +118,10 @@ impl Hosts<'_> {
     }
 
     async fn move_over(&self, service: &Service, work: &Work) -> Result<Moved> {
-        let journal = &self.refreshed(service, &work.journal).await?;
+        let journal = &match self.refreshed(service, &work.journal).await {
+            Ok(journal) => journal,
+            Err(error) => return Err(self.gone_back(&work.journal, error).await),
+        };
         let began = Instant::now();
         let resumed = work.next == Next::SecondPass;
         let prepared = async {
@@ -152,7 +171,7 @@ impl Hosts<'_> {
         self.target.must("note what runs on the old host", target::note(journal, &record.to_text())).await?;
         self.source.must("note what is stopped", source::note(&record)).await?;
         self.talk.progress(&self.source.name, &format!("{name}: stopping"));
-        let stop = source::in_turn(name, &source::stop(&record.was));
+        let stop = source::in_turn(name, &source::stop(&record.was), true);
         self.source.must(&format!("stop `{name}`"), stop).await?;
         let runners: Vec<_> = record.was.iter().map(|was| was.runner.clone()).collect();
         if let Some(was) = self.states(&runners).await?.iter().find(|was| was.active) {
@@ -259,19 +278,39 @@ impl Hosts<'_> {
 
     async fn started_again(&self, journal: &Journal, error: Error) -> Error {
         let (name, from) = (&journal.service, &self.source.name);
-        match self.start_there(journal).await {
-            Ok(true) => error.hint(format!("`{name}` runs on {from} again, as before")),
-            Ok(false) => error,
+        let mut started = self.start_noted(journal).await;
+        for _ in 0..TRIES {
+            if !started.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable) {
+                break;
+            }
+            // A service that is away is worth asking again: only the connection may be lost, not the host.
+            tokio::time::sleep(PAUSE).await;
+            started = match self.source.connect_again().await {
+                Ok(()) => self.start_noted(journal).await,
+                Err(error) => Err(error),
+            };
+        }
+        match started {
+            Ok(true) => {
+                // When the new host cannot be reached, its note stays, and says what is true: how it runs there.
+                let _ = self.target.ask(target::forget_note(journal)).await;
+                error.hint(format!("`{name}` runs on {from} again, as before"))
+            }
+            Ok(false) => error.hint(format!("`{name}` runs on {from} as before")),
             Err(own) => error
-                .hint(format!("`{name}` is stopped on {from}, and could not be started there: {}", own.message()))
+                .hint(format!(
+                    "`{name}` is stopped on {from}, or was just about to be, and could not be started there: {}",
+                    own.message()
+                ))
                 .hint(format!("`mms migrate --rollback {name} --from {from}` starts it when {from} can be reached; `sh {}/start` does so there", source::state(name))),
         }
     }
 
-    /// The record of what was stopped, from whichever host has it.
+    /// The record of what was stopped, from whichever host has it. The old host has one from before it is stopped until it runs again.
     pub(super) async fn record(&self, journal: &Journal) -> Result<Option<Record>> {
-        let answer = self.target.must("read what was stopped", target::read_note(journal)).await?;
-        if let Ok(record) = serde_json::from_slice::<Record>(&answer.stdout) {
+        if let Ok(answer) = self.target.must("read what was stopped", target::read_note(journal)).await
+            && let Ok(record) = serde_json::from_slice::<Record>(&answer.stdout)
+        {
             return Ok(Some(record));
         }
         let script = source::read_notes(std::slice::from_ref(&journal.service));
@@ -283,10 +322,17 @@ impl Hosts<'_> {
 
     /// Starts what was stopped on the old host, as it ran before. `false`: nothing had been stopped.
     pub(super) async fn start_there(&self, journal: &Journal) -> Result<bool> {
+        let started = self.start_noted(journal).await?;
+        if started {
+            self.target.must("remove the notes", target::forget_note(journal)).await?;
+        }
+        Ok(started)
+    }
+
+    async fn start_noted(&self, journal: &Journal) -> Result<bool> {
         let Some(record) = self.record(journal).await? else { return Ok(false) };
         self.start_record(&record).await?;
         self.source.must("remove the notes", source::forget(&record.service)).await?;
-        self.target.must("remove the notes", target::forget_note(journal)).await?;
         Ok(true)
     }
 
@@ -294,7 +340,7 @@ impl Hosts<'_> {
     pub(super) async fn start_record(&self, record: &Record) -> Result<()> {
         let name = &record.service;
         self.talk.progress(&self.source.name, &format!("{name}: starting again"));
-        let start = source::in_turn(name, &source::start(&record.was));
+        let start = source::in_turn(name, &source::start(&record.was), false);
         self.source.must(&format!("start `{name}` again"), start).await?;
         let runners: Vec<_> = record.was.iter().map(|was| was.runner.clone()).collect();
         let mut missing: Vec<Was> = vec![];

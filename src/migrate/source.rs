@@ -117,16 +117,18 @@ pub fn confirm(service: &str) -> String {
     format!("{HEAD}cd {state} 2>/dev/null || exit 0\n[ ! -f stopped ] || mv -f stopped migrated\nrm -f list\nexit 0\n")
 }
 
-/// A script that starts or stops a service, one after the other: one whose mms is gone is waited for.
-pub fn in_turn(service: &str, script: &str) -> String {
+/// A script that starts or stops a service, one after the other: one whose mms is gone is waited for. Where nothing can be written, a
+/// script that `must` have its turn fails, and another does without.
+pub fn in_turn(service: &str, script: &str, must: bool) -> String {
     format!(
-        r#"{HEAD}mkdir -p {state} && cd {state} || exit 1
-tries=0
-until mkdir .busy 2>/dev/null; do
+        r#"{HEAD}turn=no; tries=0
+mkdir -p {state} && cd {state} && while [ $tries -lt 6 ]; do
+  mkdir .busy 2>/dev/null && turn=yes && break
   kill -0 "$(cat .busy/pid 2>/dev/null)" 2>/dev/null || {{ tries=$((tries + 1)); [ $tries -lt 3 ] || rm -rf .busy; }}
   sleep 1
 done
-echo $$ >.busy/pid
+[ $turn = yes ] || {otherwise}
+[ $turn = no ] || echo $$ >.busy/pid
 (
 {script}
 )
@@ -135,6 +137,7 @@ cd / && rm -rf {state}/.busy
 exit $status
 "#,
         state = sh::quote(&state(service)),
+        otherwise = if must { "{ echo \"nothing can be written there\" >&2; exit 1; }" } else { ":" },
     )
 }
 

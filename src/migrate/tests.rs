@@ -102,7 +102,7 @@ fn every_script_is_understood_by_every_shell() {
         listing::script(&place("a")),
         source::states(&runners),
         source::note(&record),
-        source::in_turn("s", &source::stop(&was)),
+        source::in_turn("s", &source::stop(&was), true),
         source::start(&was),
         source::forget("s"),
         source::confirm("s"),
@@ -135,13 +135,19 @@ fn every_script_is_understood_by_every_shell() {
 #[test]
 fn what_is_done_in_turn_gives_its_status() {
     let directory = tempfile::tempdir().unwrap();
-    let script = source::in_turn("s", "exit 3").replace(source::STATE, &directory.path().display().to_string());
-    let status = Command::new("sh").arg("-c").arg(&script).status().unwrap();
-    assert_eq!(status.code(), Some(3));
+    let path = |end: &str| directory.path().join(end).display().to_string();
+    let run = |script: &str, must: bool, state: &str| {
+        let script = source::in_turn("s", script, must).replace(source::STATE, state);
+        Command::new("sh").arg("-c").arg(script).status().unwrap().code()
+    };
+    assert_eq!(run("exit 3", true, &path("")), Some(3));
     // One whose process is gone does not hold up the next.
     let busy = directory.path().join("s/.busy");
     std::fs::create_dir_all(&busy).unwrap();
     std::fs::write(busy.join("pid"), "999999999\n").unwrap();
-    let status = Command::new("sh").arg("-c").arg(script.replace("exit 3", "exit 0")).status().unwrap();
-    assert_eq!((status.code(), busy.exists()), (Some(0), false));
+    assert_eq!((run("exit 0", true, &path("")), busy.exists()), (Some(0), false));
+    // On a full disk nothing is stopped, but what was stopped is started.
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    assert_eq!(run("exit 3", true, &path("file")), Some(1));
+    assert_eq!(run("exit 3", false, &path("file")), Some(3));
 }

@@ -26,6 +26,14 @@ pub fn user_script(script: &str) -> String {
     )
 }
 
+/// Waits until a script succeeds as root.
+pub fn until(machine: &Machine, script: &str) {
+    let since = Instant::now();
+    while !machine.as_root(script, None).ok() {
+        assert!(since.elapsed() < PATIENCE, "never came true: {script}");
+    }
+}
+
 impl Site {
     /// A fresh machine, and a project with only these services.
     pub fn new(kind: &str, services: &[&str]) -> Self {
@@ -125,10 +133,7 @@ impl Site {
 
     /// Waits until a script succeeds as root.
     pub fn until(&self, script: &str) {
-        let since = Instant::now();
-        while !self.machine.as_root(script, None).ok() {
-            assert!(since.elapsed() < PATIENCE, "never came true: {script}");
-        }
+        until(&self.machine, script);
     }
 
     /// Waits until a unit of the containers' user is at rest.

@@ -357,7 +357,8 @@ pub fn run(bench: &Bench) {
             _ => {}
         }
         let again: Vec<_> = arguments.iter().map(|word| if *word == "mms.toml" { "here" } else { *word }).collect();
-        bench.suffer(fault, &arguments, |name, run| {
+        let usual = || bench.usual(&arguments);
+        bench.suffer(fault, &arguments, &usual, |name, run| {
             let before = listing(bench);
             let ran = run();
             bench.idle();

@@ -1,16 +1,20 @@
-//! One machine with Radarr, its backups and a network that can break; what a fault is, and what must hold after it.
+//! One machine with Radarr, its backups and a network that can break, and for migrations an old host with another such network; what a
+//! fault is, and what must hold after it.
 
 use std::io::Write as _;
 use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
 use super::lab::{self, Machine};
 use super::project::Ran;
 use super::proxy::Proxy;
 use super::site::{self, Site};
 
-/// What scripts on the machine begin with: the places of Radarr's configuration, backups, state and settings, and ways to do harm.
+/// What scripts on the machines begin with: the places of Radarr's configuration, backups, state and settings;
+/// its data and the notes on the old host; and ways to do harm.
 const HEAD: &str = r#"c=/home/mms/config/radarr b=/home/mms/backups/radarr s=/home/mms/.local/state/mms/backup/radarr
-k=/home/mms/.config/mms/backup/services r=/home/mms/.local/state/mms/restore/radarr
+k=/home/mms/.config/mms/backup/services r=/home/mms/.local/state/mms/restore/radarr m=/home/mms/.local/state/mms/migrate/radarr
+d=/srv/radarr n=/var/lib/mms/migrate/radarr
 newest() { ls $b/*.age | tail -n 1; }
 # hold FILE WHAT: a lock of a process that lives.
 hold() {
@@ -34,14 +38,20 @@ flip() {
 pub enum By {
     /// A script as root before the run, and one that mends it afterwards.
     Around(&'static str, &'static str),
+    /// The same on the old host.
+    AroundOld(&'static str, &'static str),
     /// While it goes on. Gives how the run ended.
     During(fn(&Bench) -> Ran),
     /// The network is cut after a random number of bytes, so many times, spread over all bytes. `MMS_FAULT_CUTS` has more of them.
     Cut(u64),
+    /// The same to the old host.
+    CutOld(u64),
     /// mms is killed at a random moment, so many times.
     Kill(usize),
     /// Nothing comes through any longer after a random number of bytes.
     Silence,
+    /// The same from the old host.
+    SilenceOld,
 }
 
 /// What must hold when the first run has ended.
@@ -55,6 +65,10 @@ pub enum Then {
     Either,
     /// Some of what was to be removed is gone, all else is there.
     Begun,
+    /// On the new host nothing is different; on the old one the service is stopped, and that is said.
+    Stopped,
+    /// One of them, or what was begun is noted on both hosts, for the next run; what is stopped is said.
+    Noted,
 }
 
 impl Then {
@@ -64,13 +78,15 @@ impl Then {
             Self::Unchanged => "nothing has changed",
             Self::Either => "complete, or nothing has changed",
             Self::Begun => "what is kept is all there",
+            Self::Noted => "complete, or nothing has changed, or what was begun is noted",
+            Self::Stopped => "nothing has changed, but that it is stopped there",
         }
     }
 }
 
 /// A fault.
 pub struct Fault {
-    /// `backup`, `pull`, `prune` or `restore`.
+    /// `backup`, `pull`, `prune`, `restore`, `migrate` or `rollback`.
     pub operation: &'static str,
     /// In a few words.
     pub what: &'static str,
@@ -101,7 +117,25 @@ impl Fault {
 
 pub struct Bench {
     pub site: Site,
-    proxy: Proxy,
+    pub proxy: Proxy,
+    /// Where migrations come from.
+    pub old: Option<Old>,
+}
+
+/// The host that a service is moved from.
+pub struct Old {
+    pub machine: Machine,
+    pub proxy: Proxy,
+}
+
+/// What a run takes that is left alone.
+#[derive(Clone, Copy)]
+pub struct Usual {
+    /// Bytes through the network.
+    bytes: u64,
+    /// The same to the old host.
+    old: u64,
+    took: Duration,
 }
 
 impl Bench {
@@ -123,7 +157,7 @@ impl Bench {
         let settings = site.project.read("mms.toml");
         site.project.write("mms.toml", &format!("lock_timeout = 3\n{settings}"));
         site.deploy().exits(0);
-        let bench = Self { site, proxy };
+        let bench = Self { site, proxy, old: None };
         bench.root("head -c 3000000 /dev/urandom >$c/filler; echo saved >$c/marker; chown mms: $c/filler $c/marker");
         bench.site.mms(&["backup", "radarr"]).exits(0);
         bench
@@ -143,19 +177,53 @@ impl Bench {
         self.machine().as_user_ok(&format!("{HEAD}{script}"))
     }
 
+    /// The old host.
+    pub fn old(&self) -> &Old {
+        self.old.as_ref().expect("there is an old host")
+    }
+
+    /// A script as root on the old host.
+    pub fn there(&self, script: &str) -> String {
+        self.old().machine.ok(&format!("{HEAD}{script}"))
+    }
+
     /// A script as root that goes on until it ends by itself.
     pub fn alongside(&self, script: &str) -> Alongside {
+        Self::begun(self.machine(), script)
+    }
+
+    /// The same on the old host.
+    pub fn alongside_there(&self, script: &str) -> Alongside {
+        Self::begun(&self.old().machine, script)
+    }
+
+    fn begun(machine: &Machine, script: &str) -> Alongside {
         let script = format!("{HEAD}{script}");
-        let mut command = lab::lab(&["exec", self.machine().name(), "sh", "-c", &script]);
+        let mut command = lab::lab(&["exec", machine.name(), "sh", "-c", &script]);
         Alongside(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     /// Starts mms, waits until a script succeeds as root, does something, and gives how it ended.
     pub fn interrupted(&self, arguments: &[&str], until: &str, does: impl FnOnce(&mut Child)) -> Ran {
+        self.interrupted_when(arguments, self.machine(), until, does)
+    }
+
+    /// The same with a script on the old host.
+    pub fn interrupted_there(&self, arguments: &[&str], until: &str, does: impl FnOnce()) -> Ran {
+        self.interrupted_when(arguments, &self.old().machine, until, |_| does())
+    }
+
+    fn interrupted_when(
+        &self,
+        arguments: &[&str],
+        machine: &Machine,
+        until: &str,
+        does: impl FnOnce(&mut Child),
+    ) -> Ran {
         let mut command = self.site.project.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let since = std::time::Instant::now();
-        self.site.until(&format!("{HEAD}{until}"));
+        site::until(machine, &format!("{HEAD}{until}"));
         does(&mut child);
         ran(&child.wait_with_output().unwrap(), since)
     }
@@ -189,13 +257,24 @@ impl Bench {
         numbers[0]
     }
 
+    /// What a run takes that is left alone.
+    pub fn usual(&self, arguments: &[&str]) -> Usual {
+        let heal = || (self.proxy.heal(), self.old.as_ref().map_or(0, |old| old.proxy.heal()));
+        heal();
+        let took = self.site.mms(arguments).exits(0).took;
+        let (bytes, old) = heal();
+        Usual { bytes, old, took }
+    }
+
     /// Has a fault happen as often as it is to. `watch` gets a name for messages and what does it.
-    pub fn suffer(&self, fault: &Fault, arguments: &[&str], mut watch: impl FnMut(&str, &dyn Fn() -> Ran)) {
-        let usual = || {
-            self.proxy.heal();
-            let took = self.site.mms(arguments).exits(0).took;
-            (self.proxy.heal(), took)
-        };
+    pub fn suffer(
+        &self,
+        fault: &Fault,
+        arguments: &[&str],
+        usual: &dyn Fn() -> Usual,
+        mut watch: impl FnMut(&str, &dyn Fn() -> Ran),
+    ) {
+        let random = |from: u64, to: u64| rand::random_range(from..to);
         match &fault.by {
             By::Around(before, after) => watch(fault.what, &|| {
                 self.root(before);
@@ -203,21 +282,27 @@ impl Bench {
                 self.root(after);
                 ran
             }),
+            By::AroundOld(before, after) => watch(fault.what, &|| {
+                self.there(before);
+                let ran = self.site.mms(arguments);
+                self.there(after);
+                ran
+            }),
             By::During(does) => watch(fault.what, &|| does(self)),
-            By::Cut(times) => {
-                let all = usual().0;
+            By::Cut(times) | By::CutOld(times) => {
+                let (proxy, all) = self.line(fault, usual());
                 let times = cuts(*times);
                 for slice in 0..times {
-                    let at = rand::random_range(all * slice / times..all * (slice + 1) / times);
-                    self.broken(fault, arguments, (at, all), false, &mut watch);
+                    let at = random(all * slice / times, all * (slice + 1) / times);
+                    self.broken(proxy, fault, arguments, (at, all), false, &mut watch);
                 }
             }
-            By::Silence => {
-                let all = usual().0;
-                self.broken(fault, arguments, (rand::random_range(all / 2..all * 3 / 4), all), true, &mut watch);
+            By::Silence | By::SilenceOld => {
+                let (proxy, all) = self.line(fault, usual());
+                self.broken(proxy, fault, arguments, (random(all / 2, all * 3 / 4), all), true, &mut watch);
             }
             By::Kill(times) => {
-                let took = usual().1;
+                let took = usual().took;
                 for _ in 0..*times {
                     let moment = took.mul_f64(rand::random_range(0.0..1.0));
                     let name = format!("{}, after {moment:?} of {took:?}", fault.what);
@@ -232,9 +317,18 @@ impl Bench {
         }
     }
 
+    /// The network that a fault breaks, and how many bytes usually come through it.
+    fn line(&self, fault: &Fault, usual: Usual) -> (&Proxy, u64) {
+        match fault.by {
+            By::CutOld(_) | By::SilenceOld => (&self.old().proxy, usual.old),
+            _ => (&self.proxy, usual.bytes),
+        }
+    }
+
     /// A run through a network that breaks at a byte of so many.
     fn broken(
         &self,
+        proxy: &Proxy,
         fault: &Fault,
         arguments: &[&str],
         (at, all): (u64, u64),
@@ -242,9 +336,9 @@ impl Bench {
         watch: &mut impl FnMut(&str, &dyn Fn() -> Ran),
     ) {
         watch(&format!("{}, at byte {at} of {all}", fault.what), &|| {
-            self.proxy.break_after(at, silent);
+            proxy.break_after(at, silent);
             let ran = self.site.mms(arguments);
-            self.proxy.heal();
+            proxy.heal();
             ran
         });
     }
@@ -280,7 +374,7 @@ pub fn told(fault: &Fault, name: &str, ran: &Ran) {
     assert!(fault.exit.contains(&exit), "{name}: exit {exit}\n{}", ran.text());
     assert!(!ran.stderr.contains("panicked"), "{name}: {}", ran.stderr);
     // What ended before the moment came has nothing to tell, and what was killed cannot.
-    let random = matches!(fault.by, By::Cut(_) | By::Silence | By::Kill(_));
+    let random = !matches!(fault.by, By::Around(..) | By::AroundOld(..) | By::During(_));
     let silent = exit == 255 || random && exit == 0;
     let said = fault.told.split(" or ").any(|told| ran.text().contains(told));
     assert!(silent || said, "{name}: `{}` is not said\n{}", fault.told, ran.text());

@@ -140,9 +140,10 @@ pub fn run(bench: &Bench) {
     bench.site.deploy().exits(0);
     bench.site.mms(&["backup", "prune", "radarr"]).exits(0);
     let arguments = ["backup", "prune", "radarr"];
+    let usual = || bench.usual(&arguments);
     for fault in FAULTS.iter().filter(|fault| fault.wanted()) {
         fill(bench);
-        bench.suffer(fault, &arguments, |name, run| {
+        bench.suffer(fault, &arguments, &usual, |name, run| {
             fill(bench);
             let (before, kept) = (listing(bench), wanted(bench));
             assert!(kept.iter().any(|file| file.contains("2024-01-02T03")), "the verified one is kept: {kept:?}");

@@ -284,8 +284,9 @@ pub fn run(bench: &Bench) {
     bench.site.mms(&["backup", "radarr", "--accept-shrink"]).exits(0);
     let filler = bench.root("sha256sum <$c/filler");
     let mut seen = BTreeSet::new();
+    let usual = || bench.usual(&RESTORE);
     for fault in FAULTS.iter().filter(|fault| fault.wanted()) {
-        bench.suffer(fault, &RESTORE, |name, run| {
+        bench.suffer(fault, &RESTORE, &usual, |name, run| {
             set_marker(bench.machine(), "now");
             let before = bench.rows();
             let ran = run();

@@ -1,59 +1,25 @@
 #!/bin/sh
 # Makes a machine an old host with seven services, each installed as people do: in containers with a directory, with a named volume
 # or as a group, as units of the system and of a user, with Debian's layout. Each writes to its database all the while.
-set -eu
-
-mkdir -p /opt/lab /mnt/media/movies /mnt/media/photos /srv/docker/radarr
-
-# A service without a container: a database in WAL mode, held open, that gains a row each second, as the stand-in images have it.
-cat >/opt/lab/service <<'SERVICE'
-#!/bin/sh
-# service NAME DATABASE [OPTIONS…]
-db=$2
-mkdir -p "$(dirname "$db")"
-sqlite3 "$db" >/dev/null <<SQL
-PRAGMA journal_mode = WAL;
-CREATE TABLE IF NOT EXISTS version (version TEXT, since TEXT DEFAULT CURRENT_TIMESTAMP);
-CREATE TABLE IF NOT EXISTS history (id INTEGER PRIMARY KEY AUTOINCREMENT, date TEXT DEFAULT CURRENT_TIMESTAMP, event TEXT);
-CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER);
-CREATE TABLE IF NOT EXISTS RootFolders (Id INTEGER PRIMARY KEY, Path TEXT);
-INSERT OR IGNORE INTO RootFolders VALUES (1, '/mnt/media/$1');
-INSERT OR IGNORE INTO counter VALUES ('rows', 0);
-SQL
-while :; do
-    echo "BEGIN; INSERT INTO history (event) VALUES ('tick'); UPDATE counter SET value = value + 1; COMMIT;"
-    sleep 1
-done | exec sqlite3 -cmd '.timeout 5000' "$db"
-SERVICE
-chmod 755 /opt/lab/service
-
-# What every one of them has besides.
-extras() {
-    mkdir -p "$1/logs" "$1/deep/er" "$1/MediaCover"
-    head -c 300000 /dev/urandom >"$1/deep/er/blob"
-    head -c 2000 /dev/urandom >"$1/logs/old.txt"
-    printf 'a name\n' >"$1/deep/with spaces & \$igns"
-    printf 'two lines\n' >"$1/deep/line
-end"
-    chmod 600 "$1/deep/er/blob"
-    ln -sfn er/blob "$1/deep/link"
-    : >"$1/empty"
-    printf 'old\n' >"$1/marker"
-}
-
-config() {
-    printf '<Config>\n  <BindAddress>127.0.0.1</BindAddress>\n  <Port>%s</Port>\n  <ApiKey>0123456789abcdef</ApiKey>\n  <EnableSsl>True</EnableSsl>\n</Config>\n' "$1"
-}
+# Comes after `service.sh`.
+mkdir -p /mnt/media/movies /mnt/media/photos /srv/docker/radarr
 
 useradd -m joe && useradd -m -s /usr/sbin/nologin sab && useradd -r -m -d /var/lib/jellyfin jellyfin
 mkdir -p /etc/jellyfin
 
-# A container with a named volume.
-podman volume create prowlarr_config >/dev/null
-prowlarr=$(podman volume inspect --format '{{.Mountpoint}}' prowlarr_config)
+joe() {
+    su -s /bin/sh joe -c "cd; export XDG_RUNTIME_DIR=/run/user/$(id -u joe) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u joe)/bus; $1"
+}
+loginctl enable-linger joe
+i=0
+until [ -S "/run/user/$(id -u joe)/bus" ] || [ $i -ge 100 ]; do sleep 0.1; i=$((i + 1)); done
+
+# A container of a user, with a named volume.
+joe 'podman volume create prowlarr_config >/dev/null'
+prowlarr=$(joe "podman volume inspect --format '{{.Mountpoint}}' prowlarr_config")
 extras "$prowlarr"
-podman run -d --quiet --name prowlarr --network host --restart always -e PUID=1000 -e PGID=1000 \
-    -v prowlarr_config:/config lscr.io/linuxserver/prowlarr:2.6.5 >/dev/null
+chown -R joe:joe "$prowlarr"
+joe 'podman run -d --quiet --name prowlarr --network host --restart always -e PUID=1000 -e PGID=1000 -v prowlarr_config:/config lscr.io/linuxserver/prowlarr:2.6.5 >/dev/null'
 
 # A container as Compose makes it, with a directory, and its media elsewhere.
 extras /srv/docker/radarr
@@ -141,7 +107,4 @@ immich immich_server -e DB_HOSTNAME=database -e DB_USERNAME=postgres -e DB_PASSW
 
 systemctl daemon-reload
 systemctl enable --quiet --now sonarr.service sabnzbd.service jellyfin.service
-loginctl enable-linger joe
-i=0
-until [ -S "/run/user/$(id -u joe)/bus" ] || [ $i -ge 100 ]; do sleep 0.1; i=$((i + 1)); done
-su -s /bin/sh joe -c 'XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; systemctl --user daemon-reload; systemctl --user enable --quiet --now lidarr.service'
+joe 'systemctl --user daemon-reload; systemctl --user enable --quiet --now lidarr.service'

@@ -8,7 +8,7 @@ use super::project::{Project, Ran};
 
 /// Service, where its data is on the old host, and its database below that.
 pub const SERVICES: [(&str, &str, &str); 7] = [
-    ("prowlarr", "/var/lib/containers/storage/volumes/prowlarr_config/_data", "prowlarr.db"),
+    ("prowlarr", "/home/joe/.local/share/containers/storage/volumes/prowlarr_config/_data", "prowlarr.db"),
     ("radarr", "/srv/docker/radarr", "radarr.db"),
     ("sonarr", "/var/lib/sonarr", "sonarr.db"),
     ("lidarr", "/home/joe/.config/Lidarr", "lidarr.db"),
@@ -32,7 +32,7 @@ impl Pair {
     pub fn up() -> Self {
         let old = std::thread::spawn(|| {
             let machine = Machine::up_as("mol", Some("debian"));
-            machine.ok(include_str!("old-host.sh"));
+            machine.ok(concat!(include_str!("service.sh"), include_str!("old-host.sh")));
             machine
         });
         let here = Machine::up("mne");
@@ -49,16 +49,9 @@ impl Pair {
         let names: Vec<&str> = SERVICES.iter().map(|(name, _, _)| *name).collect();
         project.run(&[&["deploy-service"], names.as_slice()].concat()).exits(0);
         let there = old.join().unwrap();
-        let hosts = project.read("inventory/hosts.yml");
-        let media = hosts.lines().skip_while(|line| !line.contains("ansible_host"));
-        let own: Vec<String> = media
-            .map(|line| line.replace(&here.lab("addr"), &there.lab("addr")).replace("user: admin", "user: root"))
-            .collect();
-        let old = format!(
-            "old:\n  hosts:\n    old-lxc:\n{}\n      mms_migrate_paths:\n        /mnt/media: /data/media\n",
-            own.join("\n")
-        );
-        project.write("inventory/hosts.yml", &format!("{hosts}{old}"));
+        let address = (here.lab("addr"), there.lab("addr"));
+        let paths = "      mms_migrate_paths:\n        /mnt/media: /data/media\n";
+        project.add_old_host(&[(&address.0, &address.1)], paths);
         let pair = Self { there, here, project };
         // The NAS has the photos, and both see them.
         let photos = pair.there.as_root("tar -C /mnt/media/photos -c .", None).stdout;
@@ -80,12 +73,12 @@ impl Pair {
 
     /// What runs on the old host, and what starts by itself.
     pub fn running_there(&self) -> String {
-        self.there.ok(
-            "podman ps --all --format '{{.Names}} {{.State}}' | sort; \
-             for name in $(podman ps --all --format '{{.Names}}' | sort); do podman inspect --format '{{.Name}} {{.HostConfig.RestartPolicy.Name}}' $name; done; \
-             for unit in sonarr sabnzbd jellyfin; do echo $unit $(systemctl is-active $unit) $(systemctl is-enabled $unit); done; \
-             su -s /bin/sh joe -c 'XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; echo lidarr $(systemctl --user is-active lidarr) $(systemctl --user is-enabled lidarr)'",
-        )
+        const CONTAINERS: &str = "podman ps --all --format '{{.Names}} {{.State}}' | sort; \
+             for name in $(podman ps --all --format '{{.Names}}' | sort); do podman inspect --format '{{.Name}} {{.HostConfig.RestartPolicy.Name}}' $name; done";
+        let units = "for unit in sonarr sabnzbd jellyfin; do echo $unit $(systemctl is-active $unit) $(systemctl is-enabled $unit); done";
+        let own = "echo lidarr $(systemctl --user is-active lidarr) $(systemctl --user is-enabled lidarr)";
+        let joe = format!("cd; XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; {own}; {CONTAINERS}");
+        self.there.ok(&format!("{CONTAINERS}; {units}; su -s /bin/sh joe <<'JOE'\n{joe}\nJOE"))
     }
 
     /// The data of the new host: what does not change while the services run.

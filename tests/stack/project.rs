@@ -74,6 +74,20 @@ impl Project {
         self.write(name, &text.replace(from, to));
     }
 
+    /// Adds the host that services come from: reached as the machine is, but for what is replaced, and as root.
+    pub fn add_old_host(&self, replaced: &[(&str, &str)], more: &str) {
+        let hosts = self.read("inventory/hosts.yml");
+        let mut own: String = hosts
+            .lines()
+            .skip_while(|line| !line.contains("ansible_host"))
+            .map(|line| format!("{}\n", line.replace("user: admin", "user: root")))
+            .collect();
+        for (from, to) in replaced {
+            own = own.replace(from, to);
+        }
+        self.write("inventory/hosts.yml", &format!("{hosts}old:\n  hosts:\n    old-lxc:\n{own}{more}"));
+    }
+
     /// The image that a service's file names.
     pub fn image(&self, name: &str) -> String {
         let text = self.read(name);
