@@ -24,7 +24,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::service::model::{Backup, Strategy};
 use crate::size;
-pub use crate::size::human as shown_size;
 use crate::vault::Keyring;
 use journal::{Journal, Phase, Recovery, Verb};
 use plan::{Seen, Targets};

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::note::Note;
-pub use crate::size::human;
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

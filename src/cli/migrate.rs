@@ -16,8 +16,9 @@ use super::{Global, Session, complete, services, signals};
 use crate::engine::{Engine, Host};
 use crate::error::{Error, ErrorKind, Exit, Result};
 use crate::migrate::{Given, Hosts, Moved, Options, Planned, Work, shown_time};
-use crate::restore::{Site, shown_size};
+use crate::restore::Site;
 use crate::service::Service;
+use crate::size;
 
 /// Move services here from another host, with their data
 ///
@@ -347,8 +348,8 @@ impl Migrate {
                         let name = &job.service.name;
                         let text = format!(
                             "`{name}` is copied ({} sent, {} in all); it still runs on {}",
-                            shown_size(passed.bytes),
-                            shown_size(passed.total),
+                            size::human(passed.bytes),
+                            size::human(passed.total),
                             verb.from
                         );
                         verb.say(
@@ -478,8 +479,8 @@ impl Verb<'_> {
         let text = format!(
             "complete: `{name}` is well on the data from {}{away} (first pass {}, second {})",
             self.from,
-            shown_size(job.first.bytes),
-            shown_size(moved.second.bytes)
+            size::human(job.first.bytes),
+            size::human(moved.second.bytes)
         );
         let seconds = moved.downtime.map(|time| (time.as_secs_f64() * 10.0).round() / 10.0);
         self.say(

@@ -13,8 +13,9 @@ use super::{source, target};
 use crate::connection::Answer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::restore::journal::{Journal, Place};
-use crate::restore::{Site, Talk, shown_size};
+use crate::restore::{Site, Talk};
 use crate::sh;
+use crate::size;
 
 /// How content gets from one host to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,8 +223,8 @@ impl Copy<'_> {
                             let text = format!(
                                 "{}: {what}: {} of {}",
                                 self.journal.service,
-                                shown_size(bytes),
-                                shown_size(expected)
+                                size::human(bytes),
+                                size::human(expected)
                             );
                             self.talk.progress(&self.target.name, &text);
                         }
@@ -256,7 +257,7 @@ impl Copy<'_> {
             crate::service::observe::PRELUDE,
             sh::quote(write)
         );
-        self.talk.progress(&self.target.name, &format!("{}: fetching {}", self.journal.service, shown_size(expected)));
+        self.talk.progress(&self.target.name, &format!("{}: fetching {}", self.journal.service, size::human(expected)));
         self.target.must("fetch the files", command).await?;
         Ok(expected)
     }

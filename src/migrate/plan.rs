@@ -5,8 +5,9 @@ use super::source::{self, Holder};
 use super::{Hosts, find, journal, listing, look, maps, target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::restore::journal::{Found, Journal, Phase, Recovery, Verb};
-use crate::restore::{self, scripts, shown_size};
+use crate::restore::{self, scripts};
 use crate::service::Service;
+use crate::size;
 
 /// What is to be done with a service.
 #[derive(Debug)]
@@ -299,7 +300,7 @@ impl Hosts<'_> {
             service.name,
             origin.how,
             self.source.name,
-            shown_size(work.bytes),
+            size::human(work.bytes),
             work.files
         )];
         if work.begun {
@@ -327,7 +328,7 @@ impl Hosts<'_> {
             if let Some((_, kib, files)) = weights.iter().find(|(number, _, files)| *number == at && *files > 0) {
                 lines.push(format!(
                     "  {path} has {} in {files} files, which are replaced and kept until `mms migrate --confirm`",
-                    shown_size(kib * 1024)
+                    size::human(kib * 1024)
                 ));
             }
         }

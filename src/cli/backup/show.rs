@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::cli::signals::{self, Signal};
 use crate::engine::{Engine, Host};
 use crate::error::{ErrorKind, Exit, Result};
+use crate::size;
 use crate::ui::{Style, Ui};
 
 /// One line on how a run ended.
@@ -54,7 +55,7 @@ fn table(ui: &Ui, host: &str, kept: &[Kept]) {
     let count = kept.len();
     let bytes = kept.iter().map(|kept| kept.size).sum();
     let plural = if count == 1 { "" } else { "s" };
-    ui.data(&paint.text(Style::Strong, &format!("{host}: {count} backup{plural}, {}", answer::human(bytes))));
+    ui.data(&paint.text(Style::Strong, &format!("{host}: {count} backup{plural}, {}", size::human(bytes))));
     if kept.is_empty() {
         return;
     }
@@ -71,7 +72,7 @@ fn table(ui: &Ui, host: &str, kept: &[Kept]) {
             kept.note.as_ref().and_then(|note| note.files).map_or_else(|| "-".to_owned(), |files| files.to_string());
         let (size, verified) = match &kept.mirror {
             Some(_) => ("mirror".to_owned(), ""),
-            None => (answer::human(kept.size), kept.verified.as_deref().unwrap_or("-")),
+            None => (size::human(kept.size), kept.verified.as_deref().unwrap_or("-")),
         };
         let mut line = format!("  {shown:width$}  {:names$}  {size:>9}  {files:>7}  {verified}", name(kept));
         match &kept.note {

@@ -12,7 +12,8 @@ use crate::backup::source::{self, Found, Place};
 use crate::backup::verify::{Subset, Verified, rolling, verify};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Exit, Result};
-use crate::restore::{Request, Site, drill, shown_size};
+use crate::restore::{Request, Site, drill};
+use crate::size;
 
 /// Open backups to their end and check everything in them: hashes, databases, dumps
 ///
@@ -153,7 +154,7 @@ impl Verify {
             chosen = rolling(chosen, subset);
         }
         for found in &chosen {
-            ui.progress().set(host, &format!("verifying {} ({})", found.file, shown_size(found.size)));
+            ui.progress().set(host, &format!("verifying {} ({})", found.file, size::human(found.size)));
             let outcome = verify(found, site, &session.keyring, private.path()).await;
             ui.progress().clear();
             match outcome {
@@ -201,7 +202,7 @@ fn told(verified: &Verified) -> String {
         "{} file{}, {}",
         verified.files,
         if verified.files == 1 { "" } else { "s" },
-        shown_size(verified.bytes)
+        size::human(verified.bytes)
     );
     for (count, name) in [(verified.databases, "database"), (verified.dumps, "dump")] {
         if count > 0 {
