@@ -33,10 +33,29 @@ macro_rules! clock {
 
 const MEND_CLOCK: &str = "test -s /tmp/looks || exit 1; rm -f /usr/local/bin/date /tmp/looks";
 
-const LARGE: &str = "head -c 150000000 /dev/urandom >$c/large; chown mms: $c/large";
+const LARGE: &str = "head -c 300000000 /dev/urandom >$c/large; chown mms: $c/large";
 
-/// While so many bytes of the archive are written.
-const STREAMING: &str = "[ \"$(stat -c %s $b/.radarr-*.part 2>/dev/null || echo 0)\" -gt 20000000 ]";
+/// So much of the archive is written.
+const STREAMING: u32 = 20_000_000;
+
+/// The same, as a condition.
+const IS_STREAMING: &str = "[ \"$(stat -c %s $b/.radarr-*.part 2>/dev/null || echo 0)\" -gt 20000000 ]";
+
+/// Kills the processes of the containers' user whose command matches, once so many bytes are written. A loop of `stat` and `pgrep` would miss
+/// the moment on a busy machine.
+const KILLER: &str = r#"
+my ($pattern, $least) = @ARGV;
+my $uid = getpwnam "mms";
+for (my $end = time + 100; time < $end;) {
+    next if $least and not grep { (-s) > $least } glob "/home/mms/backups/radarr/.radarr-*.part";
+    my @found = grep {
+        my ($file, @stat) = (undef, stat "/proc/$_");
+        @stat and $stat[4] == $uid and open $file, "<", "/proc/$_/cmdline" and join(" ", split /\0/, <$file> // "") =~ /$pattern/;
+    } map { m{(\d+)$} } glob "/proc/[0-9]*";
+    exit 0 if @found and kill 9, @found;
+}
+exit 1;
+"#;
 
 pub const FAULTS: &[Fault] = &[
     around(
@@ -228,12 +247,10 @@ pub const FAULTS: &[Fault] = &[
 ];
 
 impl Bench {
-    /// Starts a backup and kills a process of it at a moment.
-    fn kill(&self, pattern: &str, moment: &str) -> Ran {
+    /// Starts a backup and kills what it runs by such a command, once so many bytes of the archive are written.
+    fn kill(&self, pattern: &str, moment: u32) -> Ran {
         self.root(LARGE);
-        let killer = self.alongside(&format!(
-            "n=0; until {moment} && pids=$(pgrep -u mms -f '{pattern}') && kill -9 $pids; do n=$((n + 1)); [ $n -lt 20000 ] || exit 1; done"
-        ));
+        let killer = self.alongside(&format!("exec nice -n -15 perl -e '{KILLER}' '{pattern}' {moment}"));
         let ran = self.site.mms(&["backup", "radarr"]);
         killer.ended();
         self.idle();
@@ -255,7 +272,7 @@ impl Bench {
     /// Does something to the large file while it is read.
     fn disturb(&self, script: &str) -> Ran {
         self.root(LARGE);
-        let disturbing = self.alongside(&format!("until {STREAMING}; do :; done; {script}"));
+        let disturbing = self.alongside(&format!("until {IS_STREAMING}; do :; done; {script}"));
         let ran = self.site.mms(&["backup", "radarr", "--accept-shrink"]);
         disturbing.ended();
         self.root("rm -f $c/large");
@@ -265,7 +282,7 @@ impl Bench {
 
 fn kill_sqlite(bench: &Bench) -> Ran {
     bench.root("sqlite3 $c/big.db 'CREATE TABLE a(b)'; for i in 1 2 3 4 5 6; do sqlite3 $c/big.db 'INSERT INTO a VALUES (randomblob(30000000))'; done; chown mms: $c/big.db");
-    let ran = bench.kill("[s]qlite3 -batch", "true");
+    let ran = bench.kill("[s]qlite3 -batch", 0);
     bench.root("rm -f $c/big.db");
     ran
 }
@@ -274,7 +291,7 @@ fn stop_unit(bench: &Bench) -> Ran {
     bench.root(LARGE);
     let stop = user_script("systemctl --user stop mms-backup@radarr.service");
     let stopping = bench.alongside(&format!(
-        "until {STREAMING}; do :; done; runuser -u mms -- sh -c '{}'",
+        "until {IS_STREAMING}; do :; done; runuser -u mms -- sh -c '{}'",
         stop.replace('\'', "'\\''")
     ));
     let ran = bench.site.mms(&["backup", "radarr"]);
@@ -286,7 +303,7 @@ fn stop_unit(bench: &Bench) -> Ran {
 
 fn kill_mms(bench: &Bench) -> Ran {
     bench.root(LARGE);
-    let ran = bench.interrupted(&["backup", "radarr"], STREAMING, |child| child.kill().unwrap());
+    let ran = bench.interrupted(&["backup", "radarr"], IS_STREAMING, |child| child.kill().unwrap());
     bench.idle();
     bench.root("rm $c/large");
     ran
@@ -296,7 +313,9 @@ fn kill_mms(bench: &Bench) -> Ran {
 fn two_at_once(bench: &Bench) -> Ran {
     bench.root(LARGE);
     let mut second = None;
-    bench.interrupted(&["backup", "radarr"], STREAMING, |_| second = Some(bench.site.program("run radarr"))).exits(0);
+    bench
+        .interrupted(&["backup", "radarr"], IS_STREAMING, |_| second = Some(bench.site.program("run radarr")))
+        .exits(0);
     bench.root("rm $c/large");
     let second = second.unwrap();
     Ran {

@@ -126,7 +126,7 @@ pub const FAULTS: &[Fault] = &[
         "systemd-run --quiet --unit=watch sh -c 'while :; do systemctl start radarr; done'",
         "systemctl stop watch",
         &[2],
-        "does not stay stopped or files of `radarr` open",
+        "does not stay stopped or files of `radarr` open or cannot stop `radarr`",
     ),
     there(
         "something writes to the data all the time",
