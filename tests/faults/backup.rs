@@ -334,8 +334,8 @@ fn replaced_database(bench: &Bench) -> Ran {
     bench.root(
         "sqlite3 $c/other.db 'CREATE TABLE a(b); INSERT INTO a VALUES (randomblob(9000000))'; chown mms: $c/other.db",
     );
-    let ran = bench.while_backed_up("cp -p $c/other.db $c/new.db; mv $c/new.db $c/other.db; sleep 0.01");
-    bench.root("rm -f $c/other.db $c/new.db");
+    let ran = bench.while_backed_up("cp -p $c/other.db /home/mms/new.db; mv /home/mms/new.db $c/other.db; sleep 0.01");
+    bench.root("rm -f $c/other.db /home/mms/new.db");
     ran
 }
 
