@@ -201,6 +201,13 @@ pub enum ConnectionErrorKind {
     LocalFile,
 }
 
+impl ConnectionErrorKind {
+    /// Whether nothing can be said of the host any more, or nothing yet; otherwise only what was asked of it failed.
+    pub fn is_unreachable(self) -> bool {
+        !matches!(self, Self::Become | Self::NoSuchUser | Self::TimedOut | Self::LocalFile)
+    }
+}
+
 impl ConnectionError {
     /// An error of a kind with its sentence.
     pub fn new(kind: ConnectionErrorKind, message: impl Into<String>) -> Self {

@@ -52,6 +52,20 @@ pub trait Scope: Send + Sync + Debug {
     }
 }
 
+/// No variables at all.
+#[derive(Debug, Clone, Copy)]
+pub struct NoVariables;
+
+impl Scope for NoVariables {
+    fn get(&self, _name: &str) -> Option<Raw> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![]
+    }
+}
+
 /// What templates may ask of the rest of mms: secrets and local files.
 pub trait Services: Send + Sync + Debug {
     /// The plaintext of an encrypted value. `name` is the key it stands at, which the ciphertext is bound to.

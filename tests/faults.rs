@@ -124,9 +124,10 @@
 //! | 118 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
 //! | 119 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
 //! | 120 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 121 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
-//! | 122 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
-//! | 123 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 121 | rollback | its sshd is killed while the service becomes well on the new host | 3 | `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 122 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
+//! | 123 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 124 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
 //!
 //! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
 //! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a

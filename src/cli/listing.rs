@@ -10,9 +10,8 @@ use crate::engine::Hosts as _;
 use crate::error::Result;
 use crate::inventory::Growth;
 use crate::playbook::{Item, Play, Playbook, Task};
-use crate::template::{Scope, Templar};
+use crate::template::{NoVariables, Scope, Templar};
 use crate::ui::Ui;
-use crate::value::Raw;
 
 /// What is listed instead of being run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +106,4 @@ fn to_json(task: &Task) -> Json {
         "place": task.span.to_string(),
         "tags": tags(task),
     })
-}
-
-#[derive(Debug)]
-struct NoVariables;
-
-impl Scope for NoVariables {
-    fn get(&self, _name: &str) -> Option<Raw> {
-        None
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![]
-    }
 }

@@ -129,8 +129,9 @@ impl Migrate {
         // Whatever goes wrong until services are planned: nothing was touched.
         let nothing = |error: Error| error.hint(NOTHING);
         let reached = engine.reach(&old, "root").await.map_err(|error| {
-            error.hint("the old host's files belong to several users: mms reads them as root there (ansible_user, ansible_become_password)")
-        }).map_err(nothing)?;
+            let why = "the old host's files belong to several users: mms reads them as root there (ansible_user, ansible_become_password)";
+            nothing(error.hint(why))
+        })?;
         let source = Site::new(old.name(), "root", reached, None, &talk);
         let target = reach(engine, &new, &talk).await.map_err(nothing)?.locking(engine, &new);
         let mut all = vec![];

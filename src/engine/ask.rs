@@ -33,8 +33,8 @@ pub struct Reached {
     pub connection: Arc<dyn Connection>,
     /// How to become the user that was asked for.
     pub user: Become,
-    connector: Arc<dyn Connector>,
-    target: Target,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) target: Target,
 }
 
 impl Reached {

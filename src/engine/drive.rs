@@ -44,15 +44,13 @@ impl From<Failure> for Trouble {
 
 impl From<ConnectionError> for Trouble {
     fn from(error: ConnectionError) -> Self {
-        match error.kind {
-            ConnectionErrorKind::Become | ConnectionErrorKind::NoSuchUser | ConnectionErrorKind::TimedOut => {
-                let mut failure = Failure::new(error.message);
-                failure.hints = error.hints;
-                failure.missing = error.kind == ConnectionErrorKind::NoSuchUser;
-                Self::Failure(failure)
-            }
-            _ => Self::Unreachable(error),
+        if error.kind.is_unreachable() {
+            return Self::Unreachable(error);
         }
+        let mut failure = Failure::new(error.message);
+        failure.hints = error.hints;
+        failure.missing = error.kind == ConnectionErrorKind::NoSuchUser;
+        Self::Failure(failure)
     }
 }
 
@@ -413,7 +411,7 @@ impl ActionHost<'_> {
     fn note<T>(&self, outcome: Result<T, ConnectionError>) -> Result<T, Failure> {
         outcome.map_err(|error| {
             let failure = Failure::new(error.message.clone());
-            if matches!(Trouble::from(error.clone()), Trouble::Unreachable(_)) {
+            if error.kind.is_unreachable() {
                 *lock(&self.lost) = Some(error);
             }
             failure

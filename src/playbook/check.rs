@@ -10,7 +10,7 @@ use super::place::find_vars_file;
 use super::{Keywords, Parent, ParentKind};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::modules::validate;
-use crate::template::{FileOptions, Scope, Templar};
+use crate::template::{FileOptions, NoVariables, Scope, Templar};
 use crate::value::{Fields, Raw, Value, unknown};
 use crate::yaml::{Kind, Node, Tag};
 
@@ -303,20 +303,6 @@ fn is_literal(node: &Node) -> bool {
         Kind::List(items) => items.iter().all(is_literal),
         Kind::Map(map) => map.iter().all(|(_, value)| is_literal(value)),
         _ => true,
-    }
-}
-
-/// No variables at all.
-#[derive(Debug)]
-struct NoVariables;
-
-impl Scope for NoVariables {
-    fn get(&self, _name: &str) -> Option<Raw> {
-        None
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![]
     }
 }
 

@@ -11,7 +11,6 @@ use super::site::Site;
 use super::trial::{self, Trial};
 use super::{Request, Talk, find, look, plan, postgres, prepare, scripts};
 use crate::error::{Error, ErrorKind, Result};
-use crate::service::deploy;
 
 /// How a drill went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +114,7 @@ async fn trial(
     let start: Vec<String> = names.iter().map(|name| format!("{prefix}{name}.service")).collect();
     site.must("start the drill", scripts::start_trial(&units, &directories, &start)).await?;
     let watched = service.containers.iter().map(|(name, container)| (format!("{prefix}{name}"), container)).collect();
-    let settled = deploy::settle(site, site.has_root(), &site.user, watched).await;
-    let failed = settled.map_err(|failure| site.of_failure(failure))?;
+    let failed = site.settle(watched).await?;
     if failed.is_empty() {
         return Ok(());
     }

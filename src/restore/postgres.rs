@@ -9,7 +9,7 @@ use super::scripts;
 use super::site::Site;
 use super::trial::{self, Trial};
 use crate::error::{Error, ErrorKind, Result};
-use crate::service::{Service, deploy};
+use crate::service::Service;
 
 /// What fails in every load and means nothing: the role and the database that the fresh server was made with are in the dump too.
 const EXPECTED: [&str; 2] = ["42710", "42P04"];
@@ -89,8 +89,7 @@ pub(crate) async fn start(
     site.must("start a database server", scripts::start_trial(&[unit], &empty, &[format!("{container}.service")]))
         .await?;
     let definition = service.containers.get(name).map(|definition| (container.clone(), definition));
-    let settled = deploy::settle(site, site.has_root(), &site.user, definition.into_iter().collect()).await;
-    match settled.map_err(|failure| site.of_failure(failure))?.first() {
+    match site.settle(definition.into_iter().collect()).await?.first() {
         None => Ok(container),
         Some((_, why)) => Err(Error::new(
             ErrorKind::Failed,

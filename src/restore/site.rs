@@ -1,8 +1,9 @@
 //! The host that a restore works on: as the containers' user, with the streams of large content, and as the health gate of a
 //! deploy sees it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -14,6 +15,9 @@ use crate::connection::{Answer, Become, Connection, ConnectionError, Frame};
 use crate::engine::{Engine, Host as Machine, Reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modules::{Diff, Failure, Gate, Host};
+use crate::service::deploy;
+use crate::service::model::Container;
+use crate::sync::lock;
 
 /// A host, reached.
 pub struct Site<'a> {
@@ -29,6 +33,8 @@ pub struct Site<'a> {
     talk: &'a dyn Talk,
     /// Whose lock of the host is taken before anything is changed.
     locks: Option<(&'a Engine, &'a Arc<Machine>)>,
+    /// Why a step of a deploy failed, when that was the connection.
+    lost: Mutex<Option<ConnectionError>>,
 }
 
 impl<'a> Site<'a> {
@@ -42,6 +48,7 @@ impl<'a> Site<'a> {
             as_root,
             talk,
             locks: None,
+            lost: Mutex::default(),
         }
     }
 
@@ -58,11 +65,6 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Whether the system's journal can be read.
-    pub fn has_root(&self) -> bool {
-        self.as_root.is_some()
-    }
-
     /// Runs a script as the containers' user.
     pub async fn ask(&self, script: String) -> Result<Answer> {
         self.frame(&self.reached.user, Frame::new(script)).await.map_err(|error| self.of_connection(error))
@@ -76,7 +78,9 @@ impl<'a> Site<'a> {
 
     /// Makes the connection anew after it was lost. Everything that ran over it has lost its stdin.
     pub async fn connect_again(&self) -> Result<()> {
-        self.reached.connection.reset().await.map_err(|error| self.of_connection(error))
+        self.reached.connection.reset().await.map_err(|error| self.of_connection(error))?;
+        *lock(&self.lost) = None;
+        Ok(())
     }
 
     /// The answer, if the command succeeded.
@@ -129,8 +133,27 @@ impl<'a> Site<'a> {
         error.hints.into_iter().fold(Error::new(ErrorKind::Unreachable, text), Error::hint)
     }
 
-    /// What a failure of a deploy's steps says.
-    pub fn of_failure(&self, failure: Failure) -> Error {
+    fn note<T>(&self, outcome: std::result::Result<T, ConnectionError>) -> std::result::Result<T, Failure> {
+        outcome.map_err(|error| {
+            let failure = Failure::new(error.message.clone());
+            if error.kind.is_unreachable() {
+                *lock(&self.lost) = Some(error);
+            }
+            failure
+        })
+    }
+
+    /// Waits until containers are well. Gives those that are not, each with why.
+    pub async fn settle(&self, containers: BTreeMap<String, &Container>) -> Result<Vec<(String, String)>> {
+        let settled = deploy::settle(self, self.as_root.is_some(), &self.user, containers).await;
+        settled.map_err(|failure| self.of_failure(failure))
+    }
+
+    /// What a failure of a deploy's steps says: nothing of the steps, when the connection was lost meanwhile.
+    fn of_failure(&self, failure: Failure) -> Error {
+        if let Some(error) = lock(&self.lost).take() {
+            return self.of_connection(error);
+        }
         let text = format!("{}: {}", self.name, failure.msg);
         failure.hints.into_iter().fold(Error::new(ErrorKind::Failed, text), Error::hint)
     }
@@ -140,11 +163,11 @@ impl<'a> Site<'a> {
 impl Host for Site<'_> {
     fn probe(&self, script: Frame) -> BoxFuture<'_, std::result::Result<Answer, Failure>> {
         let user = self.as_root.as_ref().unwrap_or(&self.reached.user);
-        async move { self.frame(user, script).await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.note(self.frame(user, script).await) }.boxed()
     }
 
     fn probe_as<'b>(&'b self, _: &'b str, script: Frame) -> BoxFuture<'b, std::result::Result<Answer, Failure>> {
-        async move { self.frame(&self.reached.user, script).await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.note(self.frame(&self.reached.user, script).await) }.boxed()
     }
 
     fn change<'b>(&'b self, _: &'b [String], _: &'b [Diff]) -> BoxFuture<'b, Gate> {
@@ -161,7 +184,7 @@ impl Host for Site<'_> {
 
     fn upload<'b>(&'b self, from: &'b Path, script: &'b str) -> BoxFuture<'b, std::result::Result<Answer, Failure>> {
         let sent = self.reached.connection.send_file(Some(&self.reached.user), from, script);
-        async move { sent.await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.note(sent.await) }.boxed()
     }
 
     fn progress(&self, line: &str) {
@@ -169,6 +192,58 @@ impl Host for Site<'_> {
     }
 
     fn reconnect(&self) -> BoxFuture<'_, std::result::Result<(), Failure>> {
-        async move { self.reached.connection.reset().await.map_err(|error| Failure::new(error.message)) }.boxed()
+        async move { self.note(self.reached.connection.reset().await) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::fake::Fake;
+    use crate::connection::{BecomeMethod, ConnectionErrorKind, Target};
+    use crate::engine::Connector;
+
+    struct Silent;
+
+    impl Talk for Silent {
+        fn note(&self, _: &str) {}
+
+        fn progress(&self, _: &str, _: &str) {}
+
+        fn confirm(&self, _: &str) -> Option<bool> {
+            None
+        }
+    }
+
+    impl Connector for Silent {
+        fn connect<'a>(
+            &'a self,
+            _: &'a Target,
+        ) -> BoxFuture<'a, std::result::Result<Arc<dyn Connection>, ConnectionError>> {
+            async { Err(ConnectionError::new(ConnectionErrorKind::Unreachable, "no second one")) }.boxed()
+        }
+    }
+
+    /// What is said of a step of a deploy whose question ended so.
+    async fn said_of(kind: ConnectionErrorKind) -> ErrorKind {
+        let fake = Fake::new(move |_| Err(ConnectionError::new(kind, "it ended")));
+        let user = Become {
+            method: BecomeMethod::Sudo,
+            user: "mms".to_owned(),
+            password: None,
+            executable: None,
+            flags: vec![],
+        };
+        let (connection, connector) = (Arc::new(fake), Arc::new(Silent));
+        let reached = Reached { connection, user, connector, target: Target::default() };
+        let site = Site::new("media", "mms", reached, None, &Silent);
+        let failure = site.probe(Frame::new("podman ps")).await.unwrap_err();
+        site.of_failure(failure).kind()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_while_a_service_becomes_well_is_no_failure_of_the_service() {
+        assert_eq!(said_of(ConnectionErrorKind::Lost).await, ErrorKind::Unreachable);
+        assert_eq!(said_of(ConnectionErrorKind::TimedOut).await, ErrorKind::Failed);
     }
 }

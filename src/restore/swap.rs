@@ -7,7 +7,7 @@ use super::journal::{Journal, Verb};
 use super::site::Site;
 use super::{Talk, scripts};
 use crate::error::{Error, ErrorKind, Result};
-use crate::service::{Service, deploy};
+use crate::service::Service;
 
 /// Swaps data, starts the service and waits until it is well. When it is not, the old data is put back and the error says so.
 /// May be called again for a restore that was cut off in the middle of it. Gives the time the service was away.
@@ -67,10 +67,8 @@ async fn back(site: &Site<'_>, service: &Service) -> Result<()> {
 async fn gate(site: &Site<'_>, service: &Service, journal: &Journal) -> Result<Vec<(String, String)>> {
     let containers: BTreeMap<String, _> =
         service.containers.iter().map(|(name, container)| (name.clone(), container)).collect();
-    let settled = deploy::settle(site, site.has_root(), &site.user, containers).await;
-    settled.map_err(|failure| {
-        site.of_failure(failure).hint(format!("`{}` completes or undoes what was begun", journal.again()))
-    })
+    let settled = site.settle(containers).await;
+    settled.map_err(|error| error.hint(format!("`{}` completes or undoes what was begun", journal.again())))
 }
 
 /// Puts the old data back after an error, and says how that went.
@@ -102,8 +100,7 @@ pub(crate) async fn undo(site: &Site<'_>, service: &Service, journal: &Journal) 
         .filter(|(name, _)| journal.active.contains(&format!("{name}.service")))
         .map(|(name, container)| (name.clone(), container))
         .collect();
-    let settled = deploy::settle(site, site.has_root(), &site.user, ran).await;
-    let failed = settled.map_err(|failure| site.of_failure(failure))?;
+    let failed = site.settle(ran).await?;
     // A migration's copy makes the next attempt short; and what was written to it since may be all there is of that.
     if journal.verb == Verb::Restore {
         site.must("remove what was restored", scripts::forget(journal)).await?;

@@ -20,7 +20,7 @@ use mms::event::{Event, Sink, Status, Summary};
 use mms::inventory::Growth;
 use mms::playbook::{Files, Loader, TagFilter, Vars};
 use mms::secret::Redactor;
-use mms::template::{Scope, Services, Templar};
+use mms::template::{NoVariables, Scope, Services, Templar};
 use mms::value::{Raw, Value};
 use mms::vars::{HostVars, RunOptions, World};
 use mms::yaml::Node;
@@ -78,7 +78,7 @@ impl Bench {
     async fn go(&self) -> Told {
         let templar = Templar::new(Arc::new(Plain));
         let files: Arc<dyn Files> = Arc::new(Dir(self.dir.clone()));
-        let loader = Loader::new(files, templar.clone(), Arc::new(Nothing));
+        let loader = Loader::new(files, templar.clone(), Arc::new(NoVariables));
         let playbook = match loader.playbook(&self.dir.join("play.yml")) {
             Ok(playbook) => playbook,
             Err(error) => {
@@ -402,19 +402,6 @@ impl Services for Plain {
 impl Secrets for Plain {
     fn open(&self, _: &Path, content: Vec<u8>) -> Result<Vec<u8>> {
         Ok(content)
-    }
-}
-
-#[derive(Debug)]
-struct Nothing;
-
-impl Scope for Nothing {
-    fn get(&self, _: &str) -> Option<Raw> {
-        None
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![]
     }
 }
 

@@ -234,6 +234,23 @@ impl Bench {
         ran(&self.site.project.command(arguments).env("MMS_LOCK_TIMEOUT", "600").output().unwrap(), since)
     }
 
+    /// How a second run ended that began when a script had succeeded during the first one, which is to succeed.
+    pub fn second(&self, arguments: &[&str], when: &str) -> Ran {
+        let mut second = None;
+        self.interrupted(arguments, when, |_| second = Some(self.patient(arguments))).exits(0);
+        second.unwrap()
+    }
+
+    /// Runs mms, and kills what a script names as soon as a phase is noted in one of the journals of a directory.
+    pub fn kill_in(&self, arguments: &[&str], journals: &str, phase: &str, pids: &str) -> Ran {
+        let killer = self.alongside(&format!(
+            "n=0; until grep -qs {phase} {journals}/*/phase; do n=$((n + 1)); [ $n -lt 50000 ] || exit; done; kill -9 $({pids})"
+        ));
+        let ran = self.site.mms(arguments);
+        killer.ended();
+        ran
+    }
+
     /// Waits until no backup is under way.
     pub fn idle(&self) {
         self.site.until_idle("mms-backup@radarr.service");
@@ -357,6 +374,10 @@ fn ran(ended: &Output, since: std::time::Instant) -> Ran {
     }
 }
 
+/// The shell that has the lock, and what it runs.
+pub const ITS_SHELL: &str = "p=$(head -n 1 $r/lock | cut -d' ' -f1); echo $p $(pgrep -P $p)";
+/// What the connection of mms runs in.
+pub const ITS_SSHD: &str = "pgrep -u admin sshd";
 /// Something that goes on over there.
 pub struct Alongside(Child);
 

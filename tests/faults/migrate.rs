@@ -1,7 +1,7 @@
 //! Faults of migrations and of their way back.
 
-use super::bench::{Bench, By, Fault, Then};
-use super::moved::MIGRATE;
+use super::bench::{Bench, By, Fault, ITS_SHELL, ITS_SSHD, Then};
+use super::moved::{MIGRATE, ROLLBACK};
 use super::project::Ran;
 
 const fn fault(what: &'static str, by: By, exit: &'static [i32], told: &'static str, then: Then) -> Fault {
@@ -270,6 +270,13 @@ pub const FAULTS: &[Fault] = &[
     fault("the network to the new host is cut anywhere", By::Cut(3), &[0, 3], SAID, Then::Noted),
     fault("nothing comes through from the old host", By::SilenceOld, &[0, 3], SAID, Then::Noted),
     fault("nothing comes through from the new host", By::Silence, &[0, 3], SAID, Then::Noted),
+    rollback(
+        "its sshd is killed while the service becomes well on the new host",
+        By::During(|bench| bench.kill_in(&ROLLBACK, "$m", "undone", ITS_SSHD)),
+        &[3],
+        "goes on where this one ended",
+        Then::Noted,
+    ),
     rollback("mms is killed", By::Kill(2), &[0, 255], "as before", Then::Noted),
     rollback("the network to the old host is cut anywhere", By::CutOld(2), &[0, 3], SAID_BACK, Then::Noted),
     rollback("the network to the new host is cut anywhere", By::Cut(2), &[0, 3], SAID_BACK, Then::Noted),
@@ -370,20 +377,9 @@ fn backed_up(bench: &Bench) -> Ran {
 
 /// The second one has looked before the first one was at its end.
 fn two_at_once(bench: &Bench) -> Ran {
-    let mut second = None;
-    bench
-        .interrupted(&MIGRATE, "[ -e ${c%/*}/.mms-migrate-*/deep ]", |_| second = Some(bench.patient(&MIGRATE)))
-        .exits(0);
-    second.unwrap()
+    bench.second(&MIGRATE, "[ -e ${c%/*}/.mms-migrate-*/deep ]")
 }
 
-/// The shell that has the lock, and what it runs.
 fn kill_swap(bench: &Bench) -> Ran {
-    let killer = bench.alongside(
-        "n=0; until grep -qs swapping $m/*/phase; do n=$((n + 1)); [ $n -lt 50000 ] || exit; done; p=$(head -n 1 $r/lock | cut -d' ' -f1); \
-         kill -9 $p $(pgrep -P $p)",
-    );
-    let ran = bench.site.mms(&MIGRATE);
-    killer.ended();
-    ran
+    bench.kill_in(&MIGRATE, "$m", "swapping", ITS_SHELL)
 }

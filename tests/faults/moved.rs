@@ -12,7 +12,7 @@ use super::project::Ran;
 use super::proxy::Proxy;
 
 pub const MIGRATE: [&str; 5] = ["migrate", "radarr", "--from", "old-lxc", "--yes"];
-const ROLLBACK: [&str; 6] = ["migrate", "radarr", "--from", "old-lxc", "--rollback", "--yes"];
+pub const ROLLBACK: [&str; 6] = ["migrate", "radarr", "--from", "old-lxc", "--rollback", "--yes"];
 
 /// Makes a machine the old host: Radarr as a unit.
 const OLD_HOST: &str = concat!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::bench::{Bench, By, Fault, Then, told};
+use super::bench::{Bench, By, Fault, ITS_SHELL, ITS_SSHD, Then, told};
 use super::by_hand::{by_hand, marker, set_marker};
 use super::project::Ran;
 
@@ -109,7 +109,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "its sshd is killed",
-        By::During(|bench| bench.kill_when_staging("pgrep -u admin sshd")),
+        By::During(|bench| bench.kill_when_staging(ITS_SSHD)),
         &[3],
         "nothing has changed",
         Then::Unchanged,
@@ -239,22 +239,11 @@ fn disk_full(bench: &Bench) -> Ran {
 }
 
 fn two_at_once(bench: &Bench) -> Ran {
-    let mut second = None;
-    bench
-        .interrupted(&RESTORE, "[ -e ${c%/*}/.mms-restore-*/filler ]", |_| second = Some(bench.patient(&RESTORE)))
-        .exits(0);
-    second.unwrap()
+    bench.second(&RESTORE, "[ -e ${c%/*}/.mms-restore-*/filler ]")
 }
 
-/// The shell that has the lock, and what it runs.
 fn kill_swap(bench: &Bench) -> Ran {
-    let killer = bench.alongside(
-        "n=0; until grep -qs swapping $r/*/phase; do n=$((n + 1)); [ $n -lt 50000 ] || exit; done; p=$(head -n 1 $r/lock | cut -d' ' -f1); \
-         kill -9 $p $(pgrep -P $p)",
-    );
-    let ran = bench.site.mms(&RESTORE);
-    killer.ended();
-    ran
+    bench.kill_in(&RESTORE, "$r", "swapping", ITS_SHELL)
 }
 
 fn not_well(bench: &Bench) -> Ran {
