@@ -6,128 +6,130 @@
 //! |--|--|--|--|--|--|
 //! | 1 | backup | a file that cannot be read | 2 | `cannot read everything` | nothing has changed |
 //! | 2 | backup | a damaged database | 2 | `bad.db` | nothing has changed |
-//! | 3 | backup | the data is not there | 2 | `does not exist` | nothing has changed |
-//! | 4 | backup | the data is empty | 2 | `does not exist` or `there is nothing in the paths` | nothing has changed |
-//! | 5 | backup | no room for the backup | 2 | `are free in` | nothing has changed |
-//! | 6 | backup | the disk becomes full while it is written | 2 | `cannot write the backup` | nothing has changed |
-//! | 7 | backup | the disk becomes full while databases are staged | 2 | `cannot copy the database` or `are free in` | nothing has changed |
-//! | 8 | backup | the disk of backups is read-only | 2 | `cannot write to` | nothing has changed |
-//! | 9 | backup | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
-//! | 10 | backup | nobody to encrypt to | 2 | `nobody to encrypt to` | nothing has changed |
-//! | 11 | backup | a wrong recipient | 2 | `age failed` | nothing has changed |
-//! | 12 | backup | a program is missing | 2 | `zstd is not installed` | nothing has changed |
-//! | 13 | backup | the tar that reads is killed | 2 | `cannot read everything` | nothing has changed |
-//! | 14 | backup | the tar that hashes is killed | 2 | `cannot read everything` or `cannot be read back` or `the step` | nothing has changed |
-//! | 15 | backup | zstd is killed | 2 | `zstd failed` | nothing has changed |
-//! | 16 | backup | age is killed | 2 | `age failed` | nothing has changed |
-//! | 17 | backup | what copies the stream is killed | 2 | `cannot copy the stream` | nothing has changed |
-//! | 18 | backup | the hash of the file is killed | 2 | `cannot` | nothing has changed |
-//! | 19 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
-//! | 20 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |
-//! | 21 | backup | the program itself is killed | 2 | `was killed before it ended` | nothing has changed |
-//! | 22 | backup | its unit is stopped | 2 | `it ended with status 143` or `the archive failed` or `was killed` | nothing has changed |
-//! | 23 | backup | mms is killed | killed |  | complete |
-//! | 24 | backup | another run is at work | 75 | `a backup is under way` | complete |
-//! | 25 | backup | a restore is under way | 2 | `a restore is under way` | nothing has changed |
-//! | 26 | backup | what a loss of power leaves | 0 | `files,` | complete |
-//! | 27 | backup | the clock is ten years back | 0 | `radarr-201` | complete |
-//! | 28 | backup | the clock is ten years ahead | 0 | `radarr-203` | complete |
-//! | 29 | backup | the clock jumps back at each look | 0 | `files,` | complete |
-//! | 30 | backup | a file grows while it is read | 0 | `warnings` | complete |
-//! | 31 | backup | a file shrinks while it is read | 0 | `warnings` | complete |
-//! | 32 | backup | a file vanishes while it is read | 0 | `files,` | complete |
-//! | 33 | backup | files come and go | 0 | `files,` | complete |
-//! | 34 | backup | a database is replaced while it is copied | 0, 2 | `the database` or `files,` | complete, or nothing has changed |
-//! | 35 | backup | the network is cut anywhere | 0, 3 | `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
-//! | 36 | pull | the network is cut anywhere | 0, 2, 3 | `it is not here` or `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
-//! | 37 | pull | mms is killed | 0, killed | `here as` | complete, or nothing has changed |
-//! | 38 | pull | there is no place for it | 2 | `it was made, but it is not here` | complete |
-//! | 39 | prune | it is killed in the middle | 2 | `was killed by signal 9` | what is kept is all there |
-//! | 40 | prune | one that cannot be removed | 2 | `cannot be removed` | what is kept is all there |
-//! | 41 | prune | the disk is read-only | 2 | `cannot be removed` | nothing has changed |
-//! | 42 | prune | what looks like a backup and is none | 0 | `removed` | complete |
-//! | 43 | prune | another prune is at work | 2 | `a prune is under way` | nothing has changed |
-//! | 44 | prune | a backup is under way | 2 | `a backup is under way` | nothing has changed |
-//! | 45 | prune | the directory is not there | 0 | `0 kept, 0 removed` | nothing has changed |
-//! | 46 | prune | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
-//! | 47 | prune | there is no room for its plan | 2 | `cannot write` | nothing has changed |
-//! | 48 | prune | notes that are damaged or missing | 0 | `removed` | complete |
-//! | 49 | prune | the clock is ten years ahead | 0 | `removed` | complete |
-//! | 50 | prune | the network is cut anywhere | 0, 2, 3 | `what is left to remove` or `nothing was removed` | what is kept is all there |
-//! | 51 | restore | the wrong key | 4 | `none of the identities` | nothing has changed |
-//! | 52 | restore | a bit of the header is another | 4 | `nothing has changed` | nothing has changed |
-//! | 53 | restore | a bit of the body is another | 2 | `damaged` | nothing has changed |
-//! | 54 | restore | a bit of the end is another | 2 | `damaged` | nothing has changed |
-//! | 55 | restore | its end is missing | 2 | `nothing has changed` | nothing has changed |
-//! | 56 | restore | it is empty | 2, 4 | `nothing has changed` | nothing has changed |
-//! | 57 | restore | it is another one of the same name | 2 | `its SHA-256 is not the one in the note` | nothing has changed |
-//! | 58 | restore | it cannot be read | 1 | `no backup` | nothing has changed |
-//! | 59 | restore | it is cut short while it is read | 2 | `nothing has changed` | nothing has changed |
-//! | 60 | restore | it is renamed while it is read | 0 | `complete` | complete |
-//! | 61 | restore | there is no room for it | 2 | `are needed` | nothing has changed |
-//! | 62 | restore | the disk becomes full while it is unpacked | 2 | `No space left` | nothing has changed |
-//! | 63 | restore | there is no room for the journal | 2 | `cannot take the lock` | nothing has changed |
-//! | 64 | restore | the data is a mount point | 2 | `is a mount point` | nothing has changed |
-//! | 65 | restore | the service is not deployed | 2 | `is not deployed` | nothing has changed |
-//! | 66 | restore | there is no tar | 2 | `there is no `tar`` | nothing has changed |
-//! | 67 | restore | a backup is under way | 2 | `a backup since` | nothing has changed |
-//! | 68 | restore | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
-//! | 69 | restore | another restore is under way | 0 | `complete` | complete |
-//! | 70 | restore | the tar that unpacks is killed | 2 | `nothing has changed` | nothing has changed |
-//! | 71 | restore | its sshd is killed | 3 | `nothing has changed` | nothing has changed |
-//! | 72 | restore | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
-//! | 73 | restore | the service does not become well on it | 2 | `swapped back` | nothing has changed |
-//! | 74 | restore | the clock is ten years back | 0 | `complete` | complete |
-//! | 75 | restore | what a loss of power leaves before the swap | 0 | `cut off before anything had changed` | complete |
-//! | 76 | restore | what a loss of power leaves in the middle of the swap | 0 | `completing the restore` | complete |
-//! | 77 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
-//! | 78 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 79 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
-//! | 80 | migrate | the old host cannot be reached | 3 | `nothing was changed` | nothing has changed |
-//! | 81 | migrate | a damaged database | 2 | `is damaged` | nothing has changed |
-//! | 82 | migrate | the data is not there | 2 | `/srv/radarr` | nothing has changed |
-//! | 83 | migrate | a file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
-//! | 84 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
-//! | 85 | migrate | its containers are not known | 2 | `does not say which containers there are` | nothing has changed |
-//! | 86 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
-//! | 87 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
-//! | 88 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
-//! | 89 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
-//! | 90 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
-//! | 91 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
-//! | 92 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` or `cannot stop `radarr`` | nothing has changed |
-//! | 93 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
-//! | 94 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
-//! | 95 | migrate | a file grows while it is read | 0 | `complete:` | complete |
-//! | 96 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
-//! | 97 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
-//! | 98 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
-//! | 99 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
-//! | 100 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
-//! | 101 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
-//! | 102 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
-//! | 103 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
-//! | 104 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
-//! | 105 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
-//! | 106 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
-//! | 107 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
-//! | 108 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
-//! | 109 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
-//! | 110 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
-//! | 111 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
-//! | 112 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
-//! | 113 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
-//! | 114 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
-//! | 115 | migrate | the clock is ten years back | 0 | `complete:` | complete |
-//! | 116 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
-//! | 117 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 118 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 119 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 120 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 121 | rollback | its sshd is killed while the service becomes well on the new host | 3 | `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
-//! | 122 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
-//! | 123 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
-//! | 124 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 3 | backup | a database that lacks a page, which is seen while it is packed | 2 | `config/radarr/bad.db is damaged` | nothing has changed |
+//! | 4 | backup | it cannot be brought to the disk | 2 | `cannot bring the backup to the disk` | nothing has changed |
+//! | 5 | backup | the data is not there | 2 | `does not exist` | nothing has changed |
+//! | 6 | backup | the data is empty | 2 | `does not exist` or `there is nothing in the paths` | nothing has changed |
+//! | 7 | backup | no room for the backup | 2 | `are free in` | nothing has changed |
+//! | 8 | backup | the disk becomes full while it is written | 2 | `cannot write the backup` | nothing has changed |
+//! | 9 | backup | the disk becomes full while databases are staged | 2 | `cannot copy the database` or `are free in` | nothing has changed |
+//! | 10 | backup | the disk of backups is read-only | 2 | `cannot write to` | nothing has changed |
+//! | 11 | backup | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
+//! | 12 | backup | nobody to encrypt to | 2 | `nobody to encrypt to` | nothing has changed |
+//! | 13 | backup | a wrong recipient | 2 | `age failed` | nothing has changed |
+//! | 14 | backup | a program is missing | 2 | `zstd is not installed` | nothing has changed |
+//! | 15 | backup | the tar that reads is killed | 2 | `cannot read everything` | nothing has changed |
+//! | 16 | backup | the tar that hashes is killed | 2 | `cannot read everything` or `cannot be read back` or `the step` | nothing has changed |
+//! | 17 | backup | zstd is killed | 2 | `zstd failed` | nothing has changed |
+//! | 18 | backup | age is killed | 2 | `age failed` | nothing has changed |
+//! | 19 | backup | what copies the stream is killed | 2 | `cannot copy the stream` | nothing has changed |
+//! | 20 | backup | the hash of the file is killed | 2 | `cannot` | nothing has changed |
+//! | 21 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
+//! | 22 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |
+//! | 23 | backup | the program itself is killed | 2 | `was killed before it ended` | nothing has changed |
+//! | 24 | backup | its unit is stopped | 2 | `it ended with status 143` or `the archive failed` or `was killed` | nothing has changed |
+//! | 25 | backup | mms is killed | killed |  | complete |
+//! | 26 | backup | another run is at work | 75 | `a backup is under way` | complete |
+//! | 27 | backup | a restore is under way | 2 | `a restore is under way` | nothing has changed |
+//! | 28 | backup | what a loss of power leaves | 0 | `files,` | complete |
+//! | 29 | backup | the clock is ten years back | 0 | `radarr-201` | complete |
+//! | 30 | backup | the clock is ten years ahead | 0 | `radarr-203` | complete |
+//! | 31 | backup | the clock jumps back at each look | 0 | `files,` | complete |
+//! | 32 | backup | a file grows while it is read | 0 | `warnings` | complete |
+//! | 33 | backup | a file shrinks while it is read | 0 | `warnings` | complete |
+//! | 34 | backup | a file vanishes while it is read | 0 | `files,` | complete |
+//! | 35 | backup | files come and go | 0 | `files,` | complete |
+//! | 36 | backup | a database is replaced while it is copied | 0, 2 | `the database` or `files,` | complete, or nothing has changed |
+//! | 37 | backup | the network is cut anywhere | 0, 3 | `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
+//! | 38 | pull | the network is cut anywhere | 0, 2, 3 | `it is not here` or `goes on on its host` or `no backup was begun` | complete, or nothing has changed |
+//! | 39 | pull | mms is killed | 0, killed | `here as` | complete, or nothing has changed |
+//! | 40 | pull | there is no place for it | 2 | `it was made, but it is not here` | complete |
+//! | 41 | prune | it is killed in the middle | 2 | `was killed by signal 9` | what is kept is all there |
+//! | 42 | prune | one that cannot be removed | 2 | `cannot be removed` | what is kept is all there |
+//! | 43 | prune | the disk is read-only | 2 | `cannot be removed` | nothing has changed |
+//! | 44 | prune | what looks like a backup and is none | 0 | `removed` | complete |
+//! | 45 | prune | another prune is at work | 2 | `a prune is under way` | nothing has changed |
+//! | 46 | prune | a backup is under way | 2 | `a backup is under way` | nothing has changed |
+//! | 47 | prune | the directory is not there | 0 | `0 kept, 0 removed` | nothing has changed |
+//! | 48 | prune | the disk of backups is not mounted | 2 | `nothing is mounted at /mnt/absent` | nothing has changed |
+//! | 49 | prune | there is no room for its plan | 2 | `cannot write` | nothing has changed |
+//! | 50 | prune | notes that are damaged or missing | 0 | `removed` | complete |
+//! | 51 | prune | the clock is ten years ahead | 0 | `removed` | complete |
+//! | 52 | prune | the network is cut anywhere | 0, 2, 3 | `what is left to remove` or `nothing was removed` | what is kept is all there |
+//! | 53 | restore | the wrong key | 4 | `none of the identities` | nothing has changed |
+//! | 54 | restore | a bit of the header is another | 4 | `nothing has changed` | nothing has changed |
+//! | 55 | restore | a bit of the body is another | 2 | `damaged` | nothing has changed |
+//! | 56 | restore | a bit of the end is another | 2 | `damaged` | nothing has changed |
+//! | 57 | restore | its end is missing | 2 | `nothing has changed` | nothing has changed |
+//! | 58 | restore | it is empty | 2, 4 | `nothing has changed` | nothing has changed |
+//! | 59 | restore | it is another one of the same name | 2 | `its SHA-256 is not the one in the note` | nothing has changed |
+//! | 60 | restore | it cannot be read | 1 | `no backup` | nothing has changed |
+//! | 61 | restore | it is cut short while it is read | 2 | `nothing has changed` | nothing has changed |
+//! | 62 | restore | it is renamed while it is read | 0 | `complete` | complete |
+//! | 63 | restore | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 64 | restore | the disk becomes full while it is unpacked | 2 | `No space left` | nothing has changed |
+//! | 65 | restore | there is no room for the journal | 2 | `cannot take the lock` | nothing has changed |
+//! | 66 | restore | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 67 | restore | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 68 | restore | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 69 | restore | a backup is under way | 2 | `a backup since` | nothing has changed |
+//! | 70 | restore | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 71 | restore | another restore is under way | 0 | `complete` | complete |
+//! | 72 | restore | the tar that unpacks is killed | 2 | `nothing has changed` | nothing has changed |
+//! | 73 | restore | its sshd is killed | 3 | `nothing has changed` | nothing has changed |
+//! | 74 | restore | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 75 | restore | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 76 | restore | the clock is ten years back | 0 | `complete` | complete |
+//! | 77 | restore | what a loss of power leaves before the swap | 0 | `cut off before anything had changed` | complete |
+//! | 78 | restore | what a loss of power leaves in the middle of the swap | 0 | `completing the restore` | complete |
+//! | 79 | restore | mms is killed | 0, killed | `complete` | complete, or nothing has changed |
+//! | 80 | restore | the network is cut anywhere | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 81 | restore | nothing comes through any longer | 0, 3 | `nothing has changed` or `completes` or `undoes` | complete, or nothing has changed |
+//! | 82 | migrate | the old host cannot be reached | 3 | `nothing was changed` | nothing has changed |
+//! | 83 | migrate | a damaged database | 2 | `is damaged` | nothing has changed |
+//! | 84 | migrate | the data is not there | 2 | `/srv/radarr` | nothing has changed |
+//! | 85 | migrate | a file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
+//! | 86 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
+//! | 87 | migrate | its containers are not known | 2 | `does not say which containers there are` | nothing has changed |
+//! | 88 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
+//! | 89 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
+//! | 90 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
+//! | 91 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
+//! | 92 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
+//! | 93 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
+//! | 94 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` or `cannot stop `radarr`` | nothing has changed |
+//! | 95 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
+//! | 96 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
+//! | 97 | migrate | a file grows while it is read | 0 | `complete:` | complete |
+//! | 98 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
+//! | 99 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
+//! | 100 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
+//! | 101 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
+//! | 102 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
+//! | 103 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
+//! | 104 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 105 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
+//! | 106 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 107 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 108 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
+//! | 109 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
+//! | 110 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 111 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 112 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
+//! | 113 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 114 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
+//! | 115 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 116 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 117 | migrate | the clock is ten years back | 0 | `complete:` | complete |
+//! | 118 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
+//! | 119 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 120 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 121 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 122 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 123 | rollback | its sshd is killed while the service becomes well on the new host | 3 | `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 124 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
+//! | 125 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 126 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
 //!
 //! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
 //! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a

@@ -70,6 +70,18 @@ pub const FAULTS: &[Fault] = &[
         "rm $c/bad.db",
         "bad.db",
     ),
+    around(
+        "a database that lacks a page, which is seen while it is packed",
+        "sqlite3 -cmd '.dbconfig defensive off' $c/bad.db 'CREATE TABLE t (a); CREATE INDEX i ON t (a); INSERT INTO t VALUES (1); PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = char(105)' && chown mms: $c/bad.db",
+        "rm $c/bad.db",
+        "config/radarr/bad.db is damaged",
+    ),
+    around(
+        "it cannot be brought to the disk",
+        "printf '%s\\n' '#!/bin/sh' 'echo \"sync: error syncing: Input/output error\" >&2; exit 1' >/usr/local/bin/sync; chmod 755 /usr/local/bin/sync",
+        "rm /usr/local/bin/sync",
+        "cannot bring the backup to the disk",
+    ),
     around("the data is not there", "mv $c $c.away", "mv $c.away $c", "does not exist"),
     around(
         "the data is empty",

@@ -27,6 +27,9 @@ const PART: (&str, &str) = (".mms-", ".part");
 /// Pieces that wait to be written: a few megabytes at most.
 const QUEUE: usize = 16;
 
+/// So many bytes are written before they are brought to the disk.
+const BATCH: usize = 64 << 20;
+
 /// How long to wait for more of a file that is known to be longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -48,8 +51,10 @@ pub(super) async fn while_written(
 ) -> Option<Arrived> {
     let path = growing.await.ok()?;
     let place = dir.join(plain(site, service).ok()?);
-    // It is renamed when it is done: what has it open follows it.
-    receive(site, &format!("exec tail -c +1 -s 0.1 -f -- {}", sh::quote(&path)), &place, size).await.ok()
+    // It is renamed when it is done, or removed when that failed: what has it open has all of it.
+    let path = sh::quote(&path);
+    let follow = format!("exec 3<{path} && while cat <&3 && [ -e {path} ]; do sleep 0.1; done && cat <&3");
+    receive(site, &follow, &place, size).await.ok()
 }
 
 /// Gives what a run has made its place, `<dir>/<service>/<name>`, with the note beside it; fetches it first if it has not come whole.
@@ -117,7 +122,7 @@ async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot
     let file = part(place)?;
     let failed = |error: std::io::Error| Error::io("write", file.path(), &error);
     let own = file.as_file().try_clone().map_err(failed)?;
-    let writing = tokio::task::spawn_blocking(move || write(own, from_net));
+    let writing = tokio::task::spawn_blocking(move || write(&own, from_net));
     // Whether the command has ended by itself.
     let passing = async move {
         let (mut seen, mut wanted, mut told) = (0, u64::MAX, false);
@@ -179,15 +184,28 @@ fn part(place: &Path) -> Result<NamedTempFile> {
     }
 }
 
-/// Writes what comes from a queue: how much it was, and its SHA-256.
-fn write(mut file: File, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(u64, String)> {
-    let (mut hash, mut size) = (Sha256::new(), 0);
-    while let Some(piece) = pieces.blocking_recv() {
-        file.write_all(&piece)?;
-        hash.update(&piece);
-        size += piece.len() as u64;
-    }
-    Ok((size, hex(&hash.finalize())))
+/// Writes what comes from a queue: how much it was, and its SHA-256. It is brought to the disk meanwhile, so that little is left to do
+/// for whoever syncs it.
+fn write(file: &File, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(u64, String)> {
+    std::thread::scope(|scope| {
+        let (more, written) = std::sync::mpsc::sync_channel(1);
+        // Who syncs later is not told of an error again.
+        let syncing = scope.spawn(move || written.iter().try_for_each(|()| file.sync_data()));
+        let (mut hash, mut size, mut unsynced, mut out) = (Sha256::new(), 0, 0, file);
+        while let Some(piece) = pieces.blocking_recv() {
+            out.write_all(&piece)?;
+            hash.update(&piece);
+            size += piece.len() as u64;
+            unsynced += piece.len();
+            // One that is still at it will be asked with the next pieces.
+            if unsynced >= BATCH && more.try_send(()).is_ok() {
+                unsynced = 0;
+            }
+        }
+        drop(more);
+        syncing.join().map_err(|_| std::io::Error::other("the thread that syncs has panicked"))??;
+        Ok((size, hex(&hash.finalize())))
+    })
 }
 
 /// Removes what those have left who were killed: whoever still writes holds the lock of its file.
@@ -221,7 +239,7 @@ mod tests {
         sender.blocking_send(Bytes::from_static(b"ab")).unwrap();
         sender.blocking_send(Bytes::from_static(b"c")).unwrap();
         drop(sender);
-        let (size, sha256) = write(file.as_file().try_clone().unwrap(), pieces).unwrap();
+        let (size, sha256) = write(file.as_file(), pieces).unwrap();
         assert_eq!(size, 3);
         assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         drop(file);
