@@ -118,6 +118,8 @@ fn ansible(root: &Path, scratch: &Path) -> Result<Command, String> {
         .env("ANSIBLE_DEPRECATION_WARNINGS", "0")
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "0")
+        // The callback lies in the tree.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONWARNINGS", "ignore");
     Ok(command)
 }
