@@ -378,6 +378,7 @@ fn ran(ended: &Output, since: std::time::Instant) -> Ran {
 pub const ITS_SHELL: &str = "p=$(head -n 1 $r/lock | cut -d' ' -f1); echo $p $(pgrep -P $p)";
 /// What the connection of mms runs in.
 pub const ITS_SSHD: &str = "pgrep -u admin sshd";
+
 /// Something that goes on over there.
 pub struct Alongside(Child);
 
