@@ -248,11 +248,39 @@ fn others_are_told_by_curl_or_wget() {
 #[test]
 fn every_shell_reads_every_part() {
     for shell in [&["dash"][..], &["bash", "--posix"], &["busybox", "sh"], &["sh"]] {
-        for (name, text) in mms::backup::target::PARTS.into_iter().filter(|(name, _)| !name.ends_with(".awk")) {
+        for (name, text) in mms::backup::target::PARTS.into_iter().filter(|(_, text)| text.starts_with("#!/bin/sh")) {
             let child = Command::new(shell[0]).args(&shell[1..]).arg("-n").stdin(Stdio::piped()).spawn();
             let Ok(mut child) = child else { continue };
             child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
             assert!(child.wait().unwrap().success(), "{shell:?} does not read {name}");
         }
     }
+}
+
+/// A run that was under way already when somebody joined it has not heard that it may be small, and neither shall the next one.
+#[test]
+fn what_is_accepted_is_accepted_for_one_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["bin", "program", "config/services", "state"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+    }
+    for (name, text) in mms::backup::target::PARTS {
+        std::fs::write(at("program").join(name), text).unwrap();
+    }
+    std::fs::write(at("config/services/radarr.conf"), "strategy=cold\n").unwrap();
+    // The run that is under way ends, and has never looked.
+    let flag = at("state/radarr/accept-shrink");
+    let systemctl = format!("#!/bin/sh\n[ ! -e {0} ] || echo seen >>{0}.seen\n", flag.display());
+    std::fs::write(at("bin/systemctl"), systemctl).unwrap();
+    std::fs::set_permissions(at("bin/systemctl"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.arg(at("program/mms-backup")).args(["start", "radarr", "--accept-shrink"]).env("PATH", path);
+    command.env("MMS_BACKUP_CONFIG", at("config")).env("MMS_BACKUP_STATE", at("state"));
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains(r#"@result {"service":"radarr","kind":"backup","ok":false"#), "{told}");
+    assert!(at("state/radarr/accept-shrink.seen").exists(), "the run was not told");
+    assert!(!flag.exists(), "the next run would take a small backup as right");
 }

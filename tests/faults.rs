@@ -19,11 +19,11 @@
 //! | 13 | backup | a wrong recipient | 2 | `age failed` | nothing has changed |
 //! | 14 | backup | a program is missing | 2 | `zstd is not installed` | nothing has changed |
 //! | 15 | backup | the tar that reads is killed | 2 | `cannot read everything` | nothing has changed |
-//! | 16 | backup | the tar that hashes is killed | 2 | `cannot read everything` or `cannot be read back` or `the step` | nothing has changed |
+//! | 16 | backup | what hashes the stream is killed | 2 | `the archive cannot be hashed` | nothing has changed |
 //! | 17 | backup | zstd is killed | 2 | `zstd failed` | nothing has changed |
 //! | 18 | backup | age is killed | 2 | `age failed` | nothing has changed |
-//! | 19 | backup | what copies the stream is killed | 2 | `cannot copy the stream` | nothing has changed |
-//! | 20 | backup | the hash of the file is killed | 2 | `cannot` | nothing has changed |
+//! | 19 | backup | what writes the backup is killed | 2 | `the backup cannot be saved` | nothing has changed |
+//! | 20 | backup | the hash of the file is killed | 2 | `sha256sum failed` or `cannot write to` | nothing has changed |
 //! | 21 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
 //! | 22 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |
 //! | 23 | backup | the program itself is killed | 2 | `was killed before it ended` | nothing has changed |

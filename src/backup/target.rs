@@ -13,12 +13,14 @@ pub const CONFIG: &str = ".config/mms/backup";
 pub const UNITS: &str = ".config/systemd/user";
 
 /// The parts of the program: name below [`LIBRARY`] and content.
-pub const PARTS: [(&str, &str); 6] = [
+pub const PARTS: [(&str, &str); 8] = [
     ("mms-backup", include_str!("target/mms-backup")),
     ("mms-backup-archive", include_str!("target/mms-backup-archive")),
     ("mms-backup-kept", include_str!("target/mms-backup-kept")),
     ("mms-backup-mirror", include_str!("target/mms-backup-mirror")),
     ("mms-backup-notify", include_str!("target/mms-backup-notify")),
+    ("mms-backup-start", include_str!("target/mms-backup-start")),
+    ("mms-backup-stream.pl", include_str!("target/mms-backup-stream.pl")),
     ("mms-backup-retention.awk", include_str!("target/mms-backup-retention.awk")),
 ];
 

@@ -135,14 +135,22 @@ pub const FAULTS: &[Fault] = &[
     ),
     killed("the tar that reads is killed", |bench| bench.kill("[t]ar --create", STREAMING), "cannot read everything"),
     killed(
-        "the tar that hashes is killed",
-        |bench| bench.kill("[t]ar --extract", STREAMING),
-        "cannot read everything or cannot be read back or the step",
+        "what hashes the stream is killed",
+        |bench| bench.kill("[p]erl .* hash", STREAMING),
+        "the archive cannot be hashed",
     ),
     killed("zstd is killed", |bench| bench.kill("[z]std -q", STREAMING), "zstd failed"),
     killed("age is killed", |bench| bench.kill("[a]ge --encrypt", STREAMING), "age failed"),
-    killed("what copies the stream is killed", |bench| bench.kill("[p]erl -e", STREAMING), "cannot copy the stream"),
-    killed("the hash of the file is killed", |bench| bench.kill("[s]ha256sum", STREAMING), "cannot"),
+    killed(
+        "what writes the backup is killed",
+        |bench| bench.kill("[p]erl .* save", STREAMING),
+        "the backup cannot be saved",
+    ),
+    killed(
+        "the hash of the file is killed",
+        |bench| bench.kill("[s]ha256sum", STREAMING),
+        "sha256sum failed or cannot write to",
+    ),
     killed("sqlite3 is killed", kill_sqlite, "the database"),
     killed(
         "the shell of the archive is killed",
