@@ -7,7 +7,10 @@ mod web;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use jiff::civil::{Date, DateTime, date};
 use proptest::prelude::*;
@@ -257,30 +260,74 @@ fn every_shell_reads_every_part() {
     }
 }
 
+/// The program with one service and a stand-in for systemctl, in a directory.
+struct Program(tempfile::TempDir);
+
+impl Program {
+    fn new(systemctl: &str) -> Self {
+        let it = Self(tempfile::tempdir().unwrap());
+        for name in ["bin", "program", "config/services", "state"] {
+            std::fs::create_dir_all(it.at(name)).unwrap();
+        }
+        for (name, text) in mms::backup::target::PARTS {
+            std::fs::write(it.at("program").join(name), text).unwrap();
+        }
+        std::fs::write(it.at("config/services/radarr.conf"), "strategy=cold\n").unwrap();
+        std::fs::write(it.at("bin/systemctl"), systemctl).unwrap();
+        std::fs::set_permissions(it.at("bin/systemctl"), PermissionsExt::from_mode(0o755)).unwrap();
+        it
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let path = format!("{}:{}", self.at("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("sh");
+        command.arg(self.at("program/mms-backup")).args(arguments).env("PATH", path);
+        command.env("MMS_BACKUP_CONFIG", self.at("config")).env("MMS_BACKUP_STATE", self.at("state"));
+        command
+    }
+
+    /// Processes of the program.
+    fn running(&self) -> usize {
+        let mine = self.at("program/mms-backup").display().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(&mine)).count()
+    }
+}
+
 /// A run that was under way already when somebody joined it has not heard that it may be small, and neither shall the next one.
 #[test]
 fn what_is_accepted_is_accepted_for_one_run() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    for name in ["bin", "program", "config/services", "state"] {
-        std::fs::create_dir_all(at(name)).unwrap();
-    }
-    for (name, text) in mms::backup::target::PARTS {
-        std::fs::write(at("program").join(name), text).unwrap();
-    }
-    std::fs::write(at("config/services/radarr.conf"), "strategy=cold\n").unwrap();
     // The run that is under way ends, and has never looked.
-    let flag = at("state/radarr/accept-shrink");
-    let systemctl = format!("#!/bin/sh\n[ ! -e {0} ] || echo seen >>{0}.seen\n", flag.display());
-    std::fs::write(at("bin/systemctl"), systemctl).unwrap();
-    std::fs::set_permissions(at("bin/systemctl"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("sh");
-    command.arg(at("program/mms-backup")).args(["start", "radarr", "--accept-shrink"]).env("PATH", path);
-    command.env("MMS_BACKUP_CONFIG", at("config")).env("MMS_BACKUP_STATE", at("state"));
-    let output = command.output().unwrap();
+    let program =
+        Program::new("#!/bin/sh\nflag=$MMS_BACKUP_STATE/radarr/accept-shrink\n[ ! -e $flag ] || : >$flag.seen\n");
+    let output = program.command(&["start", "radarr", "--accept-shrink"]).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(r#"@result {"service":"radarr","kind":"backup","ok":false"#), "{told}");
-    assert!(at("state/radarr/accept-shrink.seen").exists(), "the run was not told");
-    assert!(!flag.exists(), "the next run would take a small backup as right");
+    assert!(program.at("state/radarr/accept-shrink.seen").exists(), "the run was not told");
+    assert!(!program.at("state/radarr/accept-shrink").exists(), "the next run would take a small backup as right");
+}
+
+/// Who is killed while a run comes along leaves nobody behind that looks at it for ever.
+#[test]
+fn nobody_watches_for_nobody() {
+    let program = Program::new("#!/bin/sh\nexec sleep 2\n");
+    let mut child = program.command(&["start", "radarr"]).stdout(Stdio::null()).spawn().unwrap();
+    let until = |wanted: fn(usize) -> bool| {
+        for _ in 0..400 {
+            if wanted(program.running()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("{} of it run", program.running());
+    };
+    until(|count| count > 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until(|count| count == 0);
 }
