@@ -219,6 +219,15 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// A service of which only dumps are saved.
+#[test]
+fn there_may_be_no_paths() {
+    let Some(bench) = Bench::new() else { return };
+    fs::write(bench.dir.path().join("conf"), "strategy=postgres\nencrypt=no\npaths=\n").unwrap();
+    let (report, seen, warnings) = bench.archive();
+    assert_eq!((report.counts.files, seen.0.len(), warnings.as_str()), (1, 0, ""));
+}
+
 #[test]
 fn what_cannot_be_read_is_an_error() {
     let Some(bench) = Bench::new() else { return };
