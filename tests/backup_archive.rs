@@ -210,6 +210,45 @@ fn sums_are_of_the_archive_while_everything_changes() {
     });
 }
 
+/// Between pipes nothing is copied. It is copied where perl was made for another machine, from a file, and to one that only grows.
+#[test]
+fn both_ends_copy_only_what_cannot_be_shared() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("large", &vec![7; LARGE]);
+    bench.write("small", b"8");
+    let script = r#"
+        mkdir -p stage/.mms-staged/.mms lib/Config
+        printf 'package Config; our %%Config = (archname => "pdp11-unix"); 1;' >lib/Config/Config.pm
+        printf 'END { open(my $io, "<", "/proc/thread-self/io"); print STDERR <$io> =~ /rchar: (\d+)/ && $1 > 3 << 20 ? "copied\n" : "shared\n" } 1;' >lib/Tell.pm
+        tar --create --format=gnu --file=archive 'data of it'
+        run() { perl -Ilib -MTell "$@" 2>>ways; }
+        other=-Ilib/Config
+        hash() { run "$@" mms-backup-stream.pl hash stage "$PWD/unpacked"; cat stage/.mms-staged/.mms/SHA256SUMS >>sums; }
+        save() { run "$@" mms-backup-stream.pl save stage "$to"; cat stage/sha256 >>hashes; }
+        cat archive | hash | cat >1
+        cat archive | hash $other | cat >2
+        hash <archive >3
+        : >4; cat archive | hash >>4
+        to=5; cat 1 | save
+        to=6; cat 1 | save $other
+        to=7; save <1
+        for each in 2 3 4 5 6 7; do cmp 1 "$each"; done
+        sort sums | uniq -c | sed "s/$(sha256sum 'data of it/large' | cut -c -64)/right/"
+        sort hashes | uniq -c | sed "s/$(sha256sum <1 | cut -c -64)/right/"
+        cat ways
+    "#;
+    let said = run(Command::new("sh").args(["-euc", script]).current_dir(bench.dir.path()));
+    let known = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
+    let ways = if known {
+        "shared copied copied copied shared copied copied"
+    } else {
+        "copied copied copied copied copied copied copied"
+    };
+    let small = "2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3";
+    let expected = format!("4 {small} data of it/small 4 right data of it/large 3 right {ways}");
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+}
+
 /// Ends the other thread, also when this one panics.
 struct Stop<'a>(&'a AtomicBool);
 

@@ -18,8 +18,12 @@ pub struct Ended {
     pub status: i32,
     /// The file that was written, or the name of the mirror.
     pub file: String,
+    /// Where that file is; nothing for a mirror, and when it was not written.
+    pub path: String,
     /// Its bytes.
     pub size: u64,
+    /// Its SHA-256, in hexadecimal digits; nothing for a mirror, and when it was not hashed.
+    pub sha256: String,
     /// Regular files in it.
     pub files: u64,
     /// Their bytes.

@@ -11,9 +11,10 @@
 #
 # sha256sum is many times faster than what perl could do itself, and a process for each file would be most of the work where there are
 # thousands. So large files go through a pipe to one of their own; small ones are put into SCRATCH, which this makes, under numbers for
-# names, and hashed many at once while the next ones come. Nothing that the archive says becomes a path.
+# names, and hashed many at once while the next ones come. Nothing that the archive says becomes a path. Between pipes, the content of large
+# files and the result are not copied where that can be avoided: the kernel shares them by tee(2) and moves them by splice(2).
 #
-# It needs no modules: minimal systems have none. Exit status: 0, 141 when nobody reads what it writes, else 1 with the reason on stderr.
+# It needs no modules: minimal systems have hardly any. Exit status: 0, 141 when nobody reads what it writes, else 1 with the reason on stderr.
 use strict;
 use warnings;
 
@@ -26,6 +27,7 @@ my ($most_bytes, $most_files) = (16 << 20, 2000);
 my $most_unsynced = 64 << 20;
 # F_SETPIPE_SZ (where it is refused, pieces are smaller), EPIPE and WNOHANG of Linux.
 my ($set_pipe_size, $epipe, $without_waiting) = (1031, 32, 1);
+my ($splice, $tee) = numbers_of_calls();
 
 # What was read, and how much of that is taken. What is taken is passed on with the next reading.
 my ($buffer, $taken) = ('', 0);
@@ -52,11 +54,52 @@ sub all {
     }
 }
 
-# Whether there was more to read.
-sub refill {
+# The numbers of the calls splice and tee of Linux, by what this perl was made for; none where they are not known.
+sub numbers_of_calls {
+    no warnings 'once';
+    my $made_for = eval { require Config; $Config::Config{archname} } // '';
+    return (275, 276) if $made_for =~ /^x86_64-linux(?!.*x32)/;
+    return (76, 77) if $made_for =~ /^(?:aarch64|riscv64)-linux/;
+    return ();
+}
+
+# Gives a pipe the next bytes of STDIN, at most LENGTH, and leaves them there for moved(): their number, 0 at the end, and nothing where
+# that cannot be done, because STDIN is no pipe or the call is not there.
+sub shared {
+    my ($pipe, $length, $what) = @_;
+    return undef if !$tee;
+    my $count = syscall($tee, 0, fileno($pipe), $length, 0);
+    return $count if $count >= 0;
+    fail('cannot write' . ($what // '') . ": $!") if $! == $epipe;
+    $tee = undef;
+    return undef;
+}
+
+# Moves bytes of STDIN that are there.
+sub moved {
+    my ($to, $length, $what) = @_;
+    while ($length > 0) {
+        my $count = $splice ? syscall($splice, 0, 0, fileno($to), 0, $length, 0) : 0;
+        if ($count <= 0) {
+            # Writing says why nothing more can be moved there, or does it instead.
+            $splice = undef;
+            $count = sysread(STDIN, my $bytes, $length) || fail("cannot read: $!");
+            all($to, $bytes, 0, $count, $what);
+        }
+        $length -= $count;
+    }
+}
+
+# Passes on what is taken.
+sub flush {
     all(\*STDOUT, $buffer, 0, $taken);
     substr($buffer, 0, $taken, '');
     $taken = 0;
+}
+
+# Whether there was more to read.
+sub refill {
+    flush();
     return sysread(STDIN, $buffer, $piece, length $buffer) // fail("cannot read: $!");
 }
 
@@ -69,10 +112,18 @@ sub take {
     return substr($buffer, $taken - $size, $size);
 }
 
-# Takes so many bytes, and writes them to a file if there is one.
+# Takes so many bytes, and writes them to a file if there is one, which may be a pipe.
 sub content {
     my ($size, $to) = @_;
     while ($size > 0) {
+        if ($to && $taken == length $buffer && -p $to) {
+            flush();
+            if (my $count = shared($to, $size)) {
+                moved(\*STDOUT, $count);
+                $size -= $count;
+                next;
+            }
+        }
         $taken < length $buffer || refill() || fail('the stream ends too early');
         my $here = length($buffer) - $taken;
         $here = $size if $here > $size;
@@ -267,11 +318,18 @@ sub synced {
 
 sub save {
     open(my $to, '>', $place) or fail("cannot write the backup: $!");
-    my ($hashing, $pipe) = hash_of_pipe("$stage/hash.whole");
-    my ($syncing, $unsynced) = (0, 0);
-    while (my $count = sysread(STDIN, $buffer, $piece) // fail("cannot read: $!")) {
-        all($to, $buffer, 0, $count, ' the backup');
-        all($pipe, $buffer, 0, $count, ' to the hash of the backup');
+    my ($process, $pipe) = hash_of_pipe("$stage/hash.whole");
+    my ($syncing, $unsynced, $to_hash) = (0, 0, ' to the hash of the backup');
+    while (1) {
+        my $count = shared($pipe, $piece, $to_hash);
+        if (defined $count) {
+            moved($to, $count, ' the backup');
+        } else {
+            $count = sysread(STDIN, $buffer, $piece) // fail("cannot read: $!");
+            all($to, $buffer, 0, $count, ' the backup');
+            all($pipe, $buffer, 0, $count, $to_hash);
+        }
+        last if !$count;
         $unsynced += $count;
         $syncing = 0 if $syncing && synced($syncing, $without_waiting);
         ($syncing, $unsynced) = (sync(), 0) if !$syncing && $unsynced >= $most_unsynced;
@@ -280,7 +338,7 @@ sub save {
     close($pipe);
     synced($syncing, 0) if $syncing;
     synced(sync(), 0);
-    ended($hashing);
+    ended($process);
     leave('sha256', hash_in(first_line("$stage/hash.whole")) . "\n");
 }
 

@@ -59,25 +59,23 @@ pub(super) async fn while_written(
 
 /// Gives what a run has made its place, `<dir>/<service>/<name>`, with the note beside it; fetches it first if it has not come whole.
 pub(super) async fn pull(site: &Site<'_>, ended: &Ended, dir: &Path, arrived: Option<Arrived>) -> Result<PathBuf> {
-    let kept = site.kept(std::slice::from_ref(&ended.service)).await?;
-    let found = kept.into_iter().find(|kept| kept.file.as_ref() == Some(&ended.file));
-    let noted = found.and_then(|kept| kept.note.as_ref().and_then(|note| note.sha256.clone()).map(|hash| (kept, hash)));
-    let (kept, sha256) = noted.ok_or_else(|| {
-        Error::new(ErrorKind::Failed, format!("{}: {} is gone already", site.host.name(), ended.file))
-    })?;
+    if ended.sha256.is_empty() {
+        let what = "its program of backups is older than this mms, and `mms deploy` brings it a new one";
+        return Err(Error::new(ErrorKind::Failed, format!("{}: {what}", site.host.name())));
+    }
     let place = dir.join(plain(site, &ended.service)?);
     let path = place.join(plain(site, &ended.file)?);
     let beside = place.join(format!("{}.json", ended.file));
-    let whole = |arrived: &Arrived| arrived.size == kept.size && arrived.sha256 == sha256;
+    let whole = |arrived: &Arrived| arrived.size == ended.size && arrived.sha256 == ended.sha256;
     let arrived = match arrived.filter(whole) {
         Some(arrived) => arrived,
-        None => fetch(site, &kept.path, &place).await?,
+        None => fetch(site, &ended.path, &place).await?,
     };
     if !whole(&arrived) {
         let what = format!("`{}` did not come here as it was written", path.display());
         return Err(Error::new(ErrorKind::Failed, what));
     }
-    let note = fetch(site, &format!("{}.json", kept.path), &place).await?;
+    let note = fetch(site, &format!("{}.json", ended.path), &place).await?;
     let settled = tokio::task::spawn_blocking({
         let path = path.clone();
         move || {
