@@ -34,6 +34,9 @@ pub struct Place {
     pub item: Option<String>,
 }
 
+/// A time that no test sees, in the form of systemd.time(7).
+const NEVER: &str = "'2199-01-01 00:00:00'";
+
 impl Project {
     pub fn new(machine: &Machine) -> Self {
         let project = Self { dir: tempfile::tempdir().unwrap(), outputs: Mutex::default() };
@@ -51,6 +54,12 @@ impl Project {
             lab_path("known-hosts"),
         );
         project.write("inventory/hosts.yml", &hosts);
+        // A test that runs at the hour of backups is to see its own only.
+        project.edit(
+            "inventory/group_vars/mms/vars.yml",
+            "# mms_backup_retention:",
+            &format!("mms_backup_daily: {NEVER}\nmms_backup_weekly: {NEVER}\n# mms_backup_retention:"),
+        );
         let identity = project.path("identity.txt").display().to_string();
         project.run(&["vault", "init", "--identity-file", &identity]).exits(0);
         project
