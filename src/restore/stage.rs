@@ -1,6 +1,6 @@
 //! From a backup to a staging directory: the workstation opens and checks, the target unpacks beside the data. What is sent is
-//! written anew from what was understood and allowed, so the target's tar meets nothing unexpected. Where the connection is slow and
-//! the target has zstd, it travels compressed.
+//! written anew from what was understood and allowed, so the target's tar meets nothing unexpected. What shrinks travels compressed where
+//! the connection is slow and the target has zstd.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ pub async fn stage(
     talk: &dyn Talk,
 ) -> Result<Staged> {
     let (reader, bringing) = found.open(Some(site))?;
-    let packed = site.ask("command -v zstd >/dev/null".to_owned()).await?.ok();
+    let packed = shrinks(found) && site.ask("command -v zstd >/dev/null".to_owned()).await?.ok();
     let (sender, pieces) = mpsc::channel(8);
     let (expected, keyring, roots) = (found.expected(), keyring.clone(), roots.clone());
     let (tell, mut told) = mpsc::unbounded_channel();
@@ -103,6 +103,13 @@ pub async fn stage(
         (Err(error), _) => Err(error),
         (Ok(_), Err(error)) => Err(error),
     }
+}
+
+/// Whether compressing the content on its way can be worth what uncompressing costs the target. A backup that is hardly smaller than what
+/// it holds (films, photos) says that it cannot; one that says nothing (made by hand) may be of anything.
+fn shrinks(found: &Found) -> bool {
+    let bytes = found.note.as_ref().and_then(|note| note.bytes);
+    bytes.is_none_or(|bytes| bytes > found.size.saturating_add(found.size / 4))
 }
 
 const BROKEN: &str = "the target does not take the backup";
@@ -164,6 +171,25 @@ impl Visitor for Stager {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::backup::note::Note;
+    use crate::backup::source::Place;
+
+    #[test]
+    fn only_what_shrinks_is_compressed_on_its_way() {
+        let found = |size, bytes| {
+            let note = Note { bytes, ..Note::default() };
+            Found {
+                name: None,
+                file: "a".into(),
+                place: Place::Here("/a".into()),
+                size,
+                note: Some(note),
+                verified: None,
+            }
+        };
+        assert!(!shrinks(&found(1000, Some(1250))) && shrinks(&found(1000, Some(1251))));
+        assert!(shrinks(&found(1000, None)) && shrinks(&Found { note: None, ..found(1000, Some(1)) }));
+    }
 
     #[test]
     fn members_go_to_the_staging_path_of_their_number() {

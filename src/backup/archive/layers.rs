@@ -2,7 +2,7 @@
 //! layer and the place in the file.
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, mpsc};
 
 use sha2::{Digest, Sha256};
@@ -133,13 +133,13 @@ pub fn open(source: Box<dyn Read + Send>, sealed: Option<bool>, keyring: &Keyrin
         None if is_age || is_zstd => is_age,
         None => return Err(damaged("it begins neither like an age file nor like a zstd file")),
     };
-    let compressed: Box<dyn Read> = if encrypted {
+    let compressed = if encrypted {
         let inner = keyring.open_stream(file)?;
-        Box::new(Ahead::of(Layer { inner, name: "encryption", tally: tally.clone() }))
+        Ahead::of(Layer { inner, name: "encryption", tally: tally.clone() })
     } else {
-        Box::new(Ahead::of(file))
+        Ahead::of(file)
     };
-    let inner = zstd::stream::read::Decoder::new(compressed).map_err(|error| of_io(&error))?;
+    let inner = zstd::stream::read::Decoder::with_buffer(compressed).map_err(|error| of_io(&error))?;
     Ok(Opened { plain: Box::new(Layer { inner, name: "compression", tally: tally.clone() }), tally, encrypted })
 }
 
@@ -168,24 +168,26 @@ impl Ahead {
     }
 }
 
+impl BufRead for Ahead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.piece.fill_buf()?.is_empty() && !self.ended {
+            let piece = self.pieces.recv().map_err(|_| io::Error::other("the thread that reads ahead has ended"))??;
+            self.ended = piece.is_empty();
+            self.piece = io::Cursor::new(piece);
+        }
+        self.piece.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.piece.consume(count);
+    }
+}
+
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.piece.read(buffer)?;
-        if count > 0 || self.ended || buffer.is_empty() {
-            return Ok(count);
-        }
-        match self.pieces.recv() {
-            Ok(Ok(piece)) if piece.is_empty() => {
-                self.ended = true;
-                Ok(0)
-            }
-            Ok(Ok(piece)) => {
-                self.piece = io::Cursor::new(piece);
-                self.piece.read(buffer)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the thread that reads ahead has ended")),
-        }
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 
