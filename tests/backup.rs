@@ -188,6 +188,17 @@ fn a_whole_cluster_restores(site: &Site) {
 fn timers(site: &Site, listener: &Listener) {
     let timers = site.machine.as_user_ok("systemctl --user list-timers --all --no-pager --output=json");
     assert!(timers.contains("mms-backup.timer") && timers.contains("mms-backup-weekly.timer"), "{timers}");
+    // The usual hours, which no test machine has: each is a time that systemd knows.
+    let defaults = std::fs::read_to_string("roles/backup/defaults/main.yml").unwrap();
+    let hours: Vec<_> = ["daily", "weekly"]
+        .into_iter()
+        .map(|which| {
+            let start = format!("backup_{which}: \"{{{{ mms_backup_{which} | default('");
+            let hour = defaults.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix("') }}\""));
+            site.machine.ok(&format!("systemd-analyze calendar '{}'", hour.unwrap()))
+        })
+        .collect();
+    assert!(hours[0].contains("*-*-* 03:00:00") && hours[1].contains("Sun *-*-* 04:30:00"), "{hours:?}");
     let before = site.backups("radarr").len();
     site.background("while :; do cat /proc/[0-9]*/cmdline; done 2>/dev/null >/tmp/arguments");
     site.machine.as_user_ok("systemctl --user start mms-backup.service");
@@ -284,6 +295,16 @@ fn pulled(site: &Site) {
     assert_eq!(left.len(), 2, "{left:?}");
     let listed = site.mms(&["backup", "list", "radarr", "--json"]).exits(0).json();
     assert_eq!(listed[0]["backups"][0]["file"], name.as_str(), "newest first");
+
+    // A program that does not tell the hash of what it wrote yet: nothing that came is taken for whole.
+    let program = "/usr/local/libexec/mms-backup";
+    site.machine.ok(&format!(
+        "cp -p {program} /tmp/newer && sed -i '/\"kind\":\"%s\"/s/\"sha256\"/\"untold\"/' {program} && ! cmp -s {program} /tmp/newer"
+    ));
+    let older = site.mms(&["backup", "radarr", "--to", "here"]).exits(2);
+    assert!(older.text().contains("older than this mms, and `mms deploy`"), "{older:?}");
+    assert_eq!(std::fs::read_dir(site.project.path("here/radarr")).unwrap().count(), 2);
+    site.machine.ok(&format!("mv /tmp/newer {program}"));
 }
 
 #[test]
