@@ -9,7 +9,7 @@ use super::observe::{Activity, Running, Wellness};
 
 /// How long a container without a health check must stay up to count as well.
 pub const SETTLE: Duration = Duration::from_secs(3);
-/// Time between two looks.
+/// Time between two looks while nothing changes.
 pub const LOOK: Duration = Duration::from_millis(700);
 
 /// How a container is doing.

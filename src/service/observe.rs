@@ -4,6 +4,7 @@
 //! so that no content can be taken for another record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::state::State;
 use super::version::Version;
@@ -182,10 +183,20 @@ if [ -S "$XDG_RUNTIME_DIR/bus" ]; then
     text
 }
 
-/// The script that sees only what moves: services and containers.
-pub fn live_script(services: &[String]) -> String {
+/// Waits for one of `$services` to change, `$looks` times as long as [`BETWEEN_LOOKS`]. systemd is asked alone: Podman takes ten times as long.
+const AWAIT: &str = r#"states() { systemctl --user show --property=ActiveState,SubState,Job -- $services 2>/dev/null; }
+before=$(states)
+while [ "$looks" -gt 0 ] && [ "$(states)" = "$before" ]; do looks=$((looks - 1)); sleep 0.1; done
+"#;
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// The script that sees only what moves: services and containers. It looks once one of the services changes, or after `wait`.
+pub fn live_script(services: &[String], wait: Duration) -> String {
     let services = sh::quote(&services.join(" "));
-    format!("{PRELUDE}{RECORDS}properties={PROPERTIES}\nservices={services}\n{LIVE}exit 0\n")
+    let looks = wait.as_millis() / BETWEEN_LOOKS.as_millis();
+    let wait = if looks == 0 { String::new() } else { format!("looks={looks}\n{AWAIT}") };
+    format!("{PRELUDE}{RECORDS}properties={PROPERTIES}\nservices={services}\n{wait}{LIVE}exit 0\n")
 }
 
 /// The answer of [`script`] or [`live_script`].

@@ -114,9 +114,12 @@ async fn watch(
     let mut failures = vec![];
     let began = Instant::now();
     let limit = watched.iter().fold(Duration::from_secs(60), |sum, watch| sum.saturating_add(watch.patience));
+    // The host waits, so that what became well is seen at once.
+    let mut wait = Duration::ZERO;
     while !watched.is_empty() {
         let services: Vec<_> = watched.iter().map(|watch| service_of(&watch.container)).collect();
-        let answer = remote.probe(observe::live_script(&services)).await?;
+        let answer = remote.probe(observe::live_script(&services, wait)).await?;
+        wait = gate::LOOK;
         let now = observe::parse(&answer.stdout);
         let mut left = vec![];
         for mut watch in watched {
@@ -131,7 +134,6 @@ async fn watch(
         watched = left;
         if !watched.is_empty() {
             remote.host.progress(&waiting(&watched));
-            tokio::time::sleep(gate::LOOK).await;
         }
     }
     Ok(failures)
