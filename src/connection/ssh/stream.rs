@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -17,8 +18,8 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Connects to the first address of a host that answers.
-pub(crate) async fn tcp(host: &str, port: u16, place: &str) -> Result<Box<dyn Stream>, ConnectionError> {
+/// Connects to the first address of a host that answers. Says how long the answer took: a round trip.
+pub(crate) async fn tcp(host: &str, port: u16, place: &str) -> Result<(Box<dyn Stream>, Duration), ConnectionError> {
     let unreachable = |what: String| ConnectionError::new(ConnectionErrorKind::Unreachable, what);
     let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, port)).await {
         Ok(addresses) => addresses.collect(),
@@ -32,11 +33,13 @@ pub(crate) async fn tcp(host: &str, port: u16, place: &str) -> Result<Box<dyn St
     };
     let mut failure = format!("the name `{host}` has no address");
     for address in addresses {
+        let began = Instant::now();
         match TcpStream::connect(address).await {
             Ok(stream) => {
+                let round_trip = began.elapsed();
                 // Without this each small packet waits for the acknowledgement of the one before: 43 ms per new channel.
                 let _ = stream.set_nodelay(true);
-                return Ok(Box::new(QuickAck(stream)));
+                return Ok((Box::new(QuickAck(BufReader::with_capacity(AT_ONCE, stream))), round_trip));
             }
             Err(error) => failure = plain(&error),
         }
@@ -54,18 +57,22 @@ fn plain(error: &io::Error) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// So many bytes are read at once, if they are there. russh reads the 4 bytes of a packet's length, and then the packet.
+const AT_ONCE: usize = 128 << 10;
+
 /// A TCP stream that acknowledges at once. sshd has Nagle's algorithm on until the first channel is open, so its small packets
 /// wait for acknowledgements, which the kernel would hold back for 40 ms. The kernel forgets the option, so it is set again
-/// after every read.
-struct QuickAck(TcpStream);
+/// after every read, but for those of so much that the kernel acknowledges it anyway.
+struct QuickAck(BufReader<TcpStream>);
 
 impl AsyncRead for QuickAck {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let fresh = self.0.buffer().is_empty();
         let polled = Pin::new(&mut self.0).poll_read(cx, buffer);
         #[cfg(target_os = "linux")]
-        if polled.is_ready() {
+        if fresh && polled.is_ready() && self.0.buffer().len() < AT_ONCE / 8 {
             // Only slower without it.
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.0, true);
+            let _ = rustix::net::sockopt::set_tcp_quickack(self.0.get_ref(), true);
         }
         polled
     }
