@@ -3,7 +3,7 @@
 //! Identities are read when the first secret is opened, so that a run without secrets asks for no passphrase. They live on a
 //! thread of their own: a passphrase is asked for once, and age's identities cannot be shared between threads.
 
-use std::io::{BufReader, Read};
+use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -67,10 +67,10 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::open`], of kind `Failed` when the file itself is damaged.
-    pub fn open_stream<R: Read + Send + 'static>(
+    pub fn open_stream(
         &self,
-        file: R,
-    ) -> Result<age::stream::StreamReader<age::armor::ArmoredReader<BufReader<R>>>> {
+        mut file: impl BufRead + Send + 'static,
+    ) -> Result<age::stream::StreamReader<Box<dyn BufRead + Send>>> {
         let damaged = |error: age::DecryptError| {
             // What the reader below said of itself is the better message.
             match error {
@@ -78,7 +78,13 @@ impl Keyring {
                 other => crate::backup::archive::damaged(format!("its encryption cannot be read: {other}")),
             }
         };
-        let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(file)).map_err(damaged)?;
+        // A reader of armor copies what it does not have to take apart, twice.
+        let start = file.fill_buf().map_err(|error| crate::backup::archive::of_io(&error))?;
+        let file: Box<dyn BufRead + Send> = match is_armored(start) {
+            true => Box::new(age::armor::ArmoredReader::new(file)),
+            false => Box::new(file),
+        };
+        let decryptor = age::Decryptor::new_buffered(file).map_err(damaged)?;
         self.with_identities(move |identities| {
             decryptor.decrypt(identities.iter().map(AsRef::as_ref)).map_err(|error| match error {
                 age::DecryptError::NoMatchingKeys => vault_error("none of the identities fits this backup")
@@ -226,8 +232,11 @@ fn is_plain_ssh_key(content: &[u8]) -> bool {
 
 /// Whether the content starts like an age file.
 pub fn is_age(content: &[u8]) -> bool {
-    content.starts_with(b"age-encryption.org/")
-        || content.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    content.starts_with(b"age-encryption.org/") || is_armored(content)
+}
+
+fn is_armored(content: &[u8]) -> bool {
+    content.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 
 fn decrypt(content: &[u8], identities: &[Box<dyn Identity>]) -> Opened {

@@ -15,6 +15,9 @@ use crate::vault::Keyring;
 /// How much is read at once.
 const PIECE: usize = 128 << 10;
 
+/// How much is read to see what a file is. Whoever reads more than that at once gets it without its being copied.
+const START: usize = 16 << 10;
+
 /// The first bytes of a zstd frame.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -118,7 +121,7 @@ pub struct Opened {
 pub fn open(source: Box<dyn Read + Send>, sealed: Option<bool>, keyring: &Keyring) -> Result<Opened> {
     let tally = Tally::default();
     let raw = Raw { inner: source, tally: tally.clone() };
-    let mut file = BufReader::with_capacity(PIECE, Layer { inner: raw, name: "content", tally: tally.clone() });
+    let mut file = BufReader::with_capacity(START, Layer { inner: raw, name: "content", tally: tally.clone() });
     let start = file.fill_buf().map_err(|error| of_io(&error))?;
     let is_age = crate::vault::is_age(start);
     let is_zstd = start.starts_with(&ZSTD);

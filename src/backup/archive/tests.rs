@@ -132,6 +132,20 @@ fn a_whole_backup_is_read_and_counted() {
     assert!(!report.encrypted && report.manifest);
 }
 
+/// `age --armor`, by hand.
+#[test]
+fn an_armored_backup_is_read() {
+    let key = key();
+    let sealed = seal(&pack(&whole()), &key.recipient);
+    let mut armor = age::armor::ArmoredWriter::wrap_output(vec![], age::armor::Format::AsciiArmor).unwrap();
+    armor.write_all(&sealed).unwrap();
+    let armored = armor.finish().unwrap();
+    let report = read(&armored, &key.keyring).unwrap();
+    assert!(report.encrypted && report.counts.files == 4);
+    let cut = &armored[..armored.len() / 2];
+    assert!(read(cut, &key.keyring).is_err());
+}
+
 #[test]
 fn the_note_beside_it_must_fit() {
     let key = key();
