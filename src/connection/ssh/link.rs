@@ -222,3 +222,14 @@ fn settings(check: &HostCheck, round_trip: Option<Duration>) -> client::Config {
         ..client::Config::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_be_near_gets_the_small_window() {
+        let window = |milliseconds: Option<u64>| window(milliseconds.map(Duration::from_millis)) >> 20;
+        assert_eq!([Some(0), Some(2), Some(3), Some(25), None].map(window), [4, 4, 16, 16, 16]);
+    }
+}
