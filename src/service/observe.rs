@@ -183,18 +183,16 @@ if [ -S "$XDG_RUNTIME_DIR/bus" ]; then
     text
 }
 
-/// Waits for one of `$services` to change, `$looks` times as long as [`BETWEEN_LOOKS`]. systemd is asked alone: Podman takes ten times as long.
+/// Waits for one of `$services` to change, `$looks` tenths of a second. systemd is asked alone: Podman takes ten times as long.
 const AWAIT: &str = r#"states() { systemctl --user show --property=ActiveState,SubState,Job -- $services 2>/dev/null; }
 before=$(states)
 while [ "$looks" -gt 0 ] && [ "$(states)" = "$before" ]; do looks=$((looks - 1)); sleep 0.1; done
 "#;
 
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-
 /// The script that sees only what moves: services and containers. It looks once one of the services changes, or after `wait`.
 pub fn live_script(services: &[String], wait: Duration) -> String {
     let services = sh::quote(&services.join(" "));
-    let looks = wait.as_millis() / BETWEEN_LOOKS.as_millis();
+    let looks = wait.as_millis() / 100;
     let wait = if looks == 0 { String::new() } else { format!("looks={looks}\n{AWAIT}") };
     format!("{PRELUDE}{RECORDS}properties={PROPERTIES}\nservices={services}\n{wait}{LIVE}exit 0\n")
 }

@@ -67,6 +67,7 @@ struct QuickAck(BufReader<TcpStream>);
 
 impl AsyncRead for QuickAck {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        #[cfg(target_os = "linux")]
         let fresh = self.0.buffer().is_empty();
         let polled = Pin::new(&mut self.0).poll_read(cx, buffer);
         #[cfg(target_os = "linux")]
