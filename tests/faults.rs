@@ -27,7 +27,7 @@
 //! | 21 | backup | sqlite3 is killed | 2 | `the database` | nothing has changed |
 //! | 22 | backup | the shell of the archive is killed | 2 | `the archive failed` | nothing has changed |
 //! | 23 | backup | the program itself is killed | 2 | `was killed before it ended` | nothing has changed |
-//! | 24 | backup | its unit is stopped | 2 | `it ended with status 143` or `the archive failed` or `was killed` | nothing has changed |
+//! | 24 | backup | its unit is stopped | 2 | `media: radarr: it ended with status 143` or `media: radarr: the archive failed` | nothing has changed |
 //! | 25 | backup | mms is killed | killed |  | complete |
 //! | 26 | backup | another run is at work | 75 | `a backup is under way` | complete |
 //! | 27 | backup | a restore is under way | 2 | `a restore is under way` | nothing has changed |

@@ -162,7 +162,11 @@ pub const FAULTS: &[Fault] = &[
         |bench| bench.kill("[m]ms-backup run radarr", STREAMING),
         "was killed before it ended",
     ),
-    killed("its unit is stopped", stop_unit, "it ended with status 143 or the archive failed or was killed"),
+    killed(
+        "its unit is stopped",
+        stop_unit,
+        "media: radarr: it ended with status 143 or media: radarr: the archive failed",
+    ),
     fault("mms is killed", By::During(kill_mms), &[255], "", Then::Complete),
     fault("another run is at work", By::During(two_at_once), &[75], "a backup is under way", Then::Complete),
     around(
