@@ -249,6 +249,36 @@ fn both_ends_copy_only_what_cannot_be_shared() {
     assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), expected);
 }
 
+/// What `mms backup --to` runs on the host: all of the file comes, also what came just before it was renamed or removed.
+#[test]
+fn a_file_is_followed_until_its_name_is_gone() {
+    let Some(bench) = Bench::new() else { return };
+    fs::write(bench.dir.path().join("follow.pl"), include_str!("../src/cli/backup/follow.pl")).unwrap();
+    let script = r#"
+        mkdir -p lib/Config
+        printf 'package Config; our %%Config = (archname => "pdp11-unix"); 1;' >lib/Config/Config.pm
+        printf 'my $read = 0; *CORE::GLOBAL::sysread = sub { $read = 1; CORE::sysread($_[0], $_[1], $_[2]) };
+            END { print STDERR $read ? "copied\n" : "sent\n" } 1;' >lib/Tell.pm
+        head -c 3000000 /dev/urandom >piece
+        follow() {
+            : >part
+            { sleep 0.2; cat piece >>part; sleep 0.2; cat piece >>part; "$@"; } &
+            perl -Ilib -MTell $other follow.pl "$PWD/part" 2>>ways | cat >got
+            wait
+            cat piece piece | cmp - got
+        }
+        other=''; follow mv part whole; follow rm part
+        other=-Ilib/Config; follow mv part whole; follow rm part
+        cat ways
+        ! perl follow.pl "$PWD/part" 2>why; cat why
+    "#;
+    let said = run(Command::new("sh").args(["-euc", script]).current_dir(bench.dir.path()));
+    let known = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
+    let ways = if known { "sent sent copied copied" } else { "copied copied copied copied" };
+    let missing = format!("cannot open {}/part: No such file or directory", bench.dir.path().display());
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), format!("{ways} {missing}"));
+}
+
 /// Ends the other thread, also when this one panics.
 struct Stop<'a>(&'a AtomicBool);
 

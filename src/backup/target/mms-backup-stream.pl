@@ -9,6 +9,9 @@
 # mms-backup-stream.pl save STAGE PART: writes its input to the file PART, hashes it and brings it to the disk meanwhile, so that little
 # is left to do when it is whole. Left in STAGE: `sha256`.
 #
+# mms-backup-stream.pl wide COMMAND...: becomes COMMAND, with room for more in the pipes that it reads and writes. Who writes to a pipe of the
+# usual size is woken for every 64 KB.
+#
 # sha256sum is many times faster than what perl could do itself, and a process for each file would be most of the work where there are
 # thousands. So large files go through a pipe to one of their own; small ones are put into SCRATCH, which this makes, under numbers for
 # names, and hashed many at once while the next ones come. Nothing that the archive says becomes a path. Between pipes, the content of large
@@ -18,7 +21,8 @@
 use strict;
 use warnings;
 
-my ($verb, $stage, $place) = @ARGV;
+my ($verb, @arguments) = @ARGV;
+my ($stage, $place) = @arguments;
 # Bytes that are read at once, and those that make a file large.
 my $piece = 1 << 20;
 # Bytes and files that are hashed at once; what lies in SCRATCH is twice as much, for a while.
@@ -342,7 +346,8 @@ sub save {
     leave('sha256', hash_in(first_line("$stage/hash.whole")) . "\n");
 }
 
+fcntl($_, $set_pipe_size, $piece) for \*STDIN, \*STDOUT;
+$verb ne 'wide' || exec(@arguments) or fail("cannot start $arguments[0]: $!");
 # Whoever reads tells by its own status why it ended.
 $SIG{PIPE} = 'IGNORE';
-fcntl($_, $set_pipe_size, $piece) for \*STDIN, \*STDOUT;
 $verb eq 'hash' ? hash_archive() : save();

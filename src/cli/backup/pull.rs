@@ -21,11 +21,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hex::hex;
 use crate::sh;
 
+/// Prints a file of the host while it grows.
+const FOLLOW: &str = include_str!("follow.pl");
+
 /// How a file begins that is not whole yet, and how it ends.
 const PART: (&str, &str) = (".mms-", ".part");
 
-/// Pieces that wait to be written: a few megabytes at most.
+/// Pieces from the net that nobody has looked at yet: half a megabyte.
 const QUEUE: usize = 16;
+
+/// So many bytes are handed over at once to be hashed and written. What the net brings at a time is far less, and to wake another thread for
+/// each of that costs as much as what it then does.
+const HANDFUL: usize = 1 << 20;
+
+/// Handfuls that wait to be written.
+const HANDFULS: usize = 4;
 
 /// So many bytes are written before they are brought to the disk.
 const BATCH: usize = 64 << 20;
@@ -51,9 +61,7 @@ pub(super) async fn while_written(
 ) -> Option<Arrived> {
     let path = growing.await.ok()?;
     let place = dir.join(plain(site, service).ok()?);
-    // It is renamed when it is done, or removed when that failed: what has it open has all of it.
-    let path = sh::quote(&path);
-    let follow = format!("exec 3<{path} && while cat <&3 && [ -e {path} ]; do sleep 0.1; done && cat <&3");
+    let follow = format!("exec perl -e {} {}", sh::quote(FOLLOW), sh::quote(&path));
     receive(site, &follow, &place, size).await.ok()
 }
 
@@ -115,7 +123,7 @@ fn plain<'a>(site: &Site<'_>, name: &'a str) -> Result<&'a str> {
 /// Writes what a command prints to a file in `place`: until it ends, or has printed as much as `size` tells.
 async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot::Receiver<u64>) -> Result<Arrived> {
     let (sender, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
-    let (to_disk, from_net) = mpsc::channel::<Bytes>(QUEUE);
+    let (to_disk, from_net) = mpsc::channel::<Vec<Bytes>>(HANDFULS);
     // It is this future's: when nobody waits for it any longer, the file goes.
     let file = part(place)?;
     let failed = |error: std::io::Error| Error::io("write", file.path(), &error);
@@ -124,23 +132,34 @@ async fn receive(site: &Site<'_>, command: &str, place: &Path, mut size: oneshot
     // Whether the command has ended by itself.
     let passing = async move {
         let (mut seen, mut wanted, mut told) = (0, u64::MAX, false);
-        while seen < wanted {
+        let (mut handful, mut held) = (Vec::new(), 0);
+        let ended = loop {
+            if seen >= wanted {
+                break false;
+            }
             tokio::select! {
                 size = &mut size, if !told => {
                     told = true;
                     wanted = size.unwrap_or(u64::MAX);
                 }
-                () = tokio::time::sleep(PATIENCE), if told => return false,
+                () = tokio::time::sleep(PATIENCE), if told => break false,
                 piece = pieces.recv() => {
-                    let Some(piece) = piece else { return true };
+                    let Some(piece) = piece else { break true };
                     seen += piece.len() as u64;
-                    if to_disk.send(piece).await.is_err() {
-                        return false;
+                    held += piece.len();
+                    handful.push(piece);
+                    if held >= HANDFUL {
+                        held = 0;
+                        if to_disk.send(std::mem::take(&mut handful)).await.is_err() {
+                            return false;
+                        }
                     }
                 }
             }
-        }
-        false
+        };
+        // Who writes tells by itself why it takes no more.
+        let _ = to_disk.send(handful).await;
+        ended
     };
     let receiving = site.engine.fetch(site.host, &site.user, command, sender);
     let answer = match futures::future::select(pin!(passing), pin!(receiving)).await {
@@ -184,17 +203,19 @@ fn part(place: &Path) -> Result<NamedTempFile> {
 
 /// Writes what comes from a queue: how much it was, and its SHA-256. It is brought to the disk meanwhile, so that little is left to do
 /// for whoever syncs it.
-fn write(file: &File, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<(u64, String)> {
+fn write(file: &File, mut handfuls: mpsc::Receiver<Vec<Bytes>>) -> std::io::Result<(u64, String)> {
     std::thread::scope(|scope| {
         let (more, written) = std::sync::mpsc::sync_channel(1);
         // Who syncs later is not told of an error again.
         let syncing = scope.spawn(move || written.iter().try_for_each(|()| file.sync_data()));
         let (mut hash, mut size, mut unsynced, mut out) = (Sha256::new(), 0, 0, file);
-        while let Some(piece) = pieces.blocking_recv() {
-            out.write_all(&piece)?;
-            hash.update(&piece);
-            size += piece.len() as u64;
-            unsynced += piece.len();
+        while let Some(handful) = handfuls.blocking_recv() {
+            for piece in handful {
+                out.write_all(&piece)?;
+                hash.update(&piece);
+                size += piece.len() as u64;
+                unsynced += piece.len();
+            }
             // One that is still at it will be asked with the next pieces.
             if unsynced >= BATCH && more.try_send(()).is_ok() {
                 unsynced = 0;
@@ -234,8 +255,8 @@ mod tests {
         names.sort();
         assert_eq!(names, [file.path().file_name().unwrap(), ".other".as_ref()]);
         let (sender, pieces) = mpsc::channel(2);
-        sender.blocking_send(Bytes::from_static(b"ab")).unwrap();
-        sender.blocking_send(Bytes::from_static(b"c")).unwrap();
+        sender.blocking_send(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).unwrap();
+        sender.blocking_send(vec![Bytes::from_static(b"c")]).unwrap();
         drop(sender);
         let (size, sha256) = write(file.as_file(), pieces).unwrap();
         assert_eq!(size, 3);
