@@ -29,9 +29,12 @@ my $piece = 1 << 20;
 my ($most_bytes, $most_files) = (16 << 20, 2000);
 # So much is written before it is brought to the disk.
 my $most_unsynced = 64 << 20;
-# F_SETPIPE_SZ (where it is refused, pieces are smaller), EPIPE and WNOHANG of Linux.
-my ($set_pipe_size, $epipe, $without_waiting) = (1031, 32, 1);
-my ($splice, $tee) = numbers_of_calls();
+# So much of what was written last stays in the page cache for whoever takes it while it grows. Nobody reads the rest soon, and gigabytes of it
+# would drive out what the services have there.
+my $kept_cached = 256 << 20;
+# F_SETPIPE_SZ (where it is refused, pieces are smaller), EPIPE, WNOHANG and POSIX_FADV_DONTNEED of Linux.
+my ($set_pipe_size, $epipe, $without_waiting, $not_needed) = (1031, 32, 1, 4);
+my ($splice, $tee, $fadvise) = numbers_of_calls();
 
 # What was read, and how much of that is taken. What is taken is passed on with the next reading.
 my ($buffer, $taken) = ('', 0);
@@ -58,12 +61,12 @@ sub all {
     }
 }
 
-# The numbers of the calls splice and tee of Linux, by what this perl was made for; none where they are not known.
+# The numbers of the calls splice, tee and fadvise64 of Linux, by what this perl was made for; none where they are not known.
 sub numbers_of_calls {
     no warnings 'once';
     my $made_for = eval { require Config; $Config::Config{archname} } // '';
-    return (275, 276) if $made_for =~ /^x86_64-linux(?!.*x32)/;
-    return (76, 77) if $made_for =~ /^(?:aarch64|riscv64)-linux/;
+    return (275, 276, 221) if $made_for =~ /^x86_64-linux(?!.*x32)/;
+    return (76, 77, 223) if $made_for =~ /^(?:aarch64|riscv64)-linux/;
     return ();
 }
 
@@ -320,10 +323,18 @@ sub synced {
     return 1;
 }
 
+# Takes the first so many bytes of a file, which are on the disk, out of the page cache. Where that is not known or refused, they stay.
+sub forget {
+    my ($file, $size) = @_;
+    syscall($fadvise, fileno($file), 0, $size, $not_needed) if $fadvise && $size > 0;
+}
+
 sub save {
     open(my $to, '>', $place) or fail("cannot write the backup: $!");
     my ($process, $pipe) = hash_of_pipe("$stage/hash.whole");
     my ($syncing, $unsynced, $to_hash) = (0, 0, ' to the hash of the backup');
+    # Bytes: written, and of these what was to be brought to the disk last.
+    my ($written, $covered) = (0, 0);
     while (1) {
         my $count = shared($pipe, $piece, $to_hash);
         if (defined $count) {
@@ -334,9 +345,12 @@ sub save {
             all($pipe, $buffer, 0, $count, $to_hash);
         }
         last if !$count;
-        $unsynced += $count;
-        $syncing = 0 if $syncing && synced($syncing, $without_waiting);
-        ($syncing, $unsynced) = (sync(), 0) if !$syncing && $unsynced >= $most_unsynced;
+        ($written, $unsynced) = ($written + $count, $unsynced + $count);
+        if ($syncing && synced($syncing, $without_waiting)) {
+            $syncing = 0;
+            forget($to, $covered - $kept_cached);
+        }
+        ($syncing, $unsynced, $covered) = (sync(), 0, $written) if !$syncing && $unsynced >= $most_unsynced;
     }
     close($to) or fail("cannot write the backup: $!");
     close($pipe);

@@ -202,12 +202,18 @@ fn part(place: &Path) -> Result<NamedTempFile> {
 }
 
 /// Writes what comes from a queue: how much it was, and its SHA-256. It is brought to the disk meanwhile, so that little is left to do
-/// for whoever syncs it.
+/// for whoever syncs it, and taken out of the page cache: nobody reads it soon, and gigabytes of it would drive out what others need.
 fn write(file: &File, mut handfuls: mpsc::Receiver<Vec<Bytes>>) -> std::io::Result<(u64, String)> {
     std::thread::scope(|scope| {
         let (more, written) = std::sync::mpsc::sync_channel(1);
         // Who syncs later is not told of an error again.
-        let syncing = scope.spawn(move || written.iter().try_for_each(|()| file.sync_data()));
+        let syncing = scope.spawn(move || {
+            written.iter().try_for_each(|size| {
+                file.sync_data()?;
+                forget(file, size);
+                Ok::<_, std::io::Error>(())
+            })
+        });
         let (mut hash, mut size, mut unsynced, mut out) = (Sha256::new(), 0, 0, file);
         while let Some(handful) = handfuls.blocking_recv() {
             for piece in handful {
@@ -217,7 +223,7 @@ fn write(file: &File, mut handfuls: mpsc::Receiver<Vec<Bytes>>) -> std::io::Resu
                 unsynced += piece.len();
             }
             // One that is still at it will be asked with the next pieces.
-            if unsynced >= BATCH && more.try_send(()).is_ok() {
+            if unsynced >= BATCH && more.try_send(size).is_ok() {
                 unsynced = 0;
             }
         }
@@ -225,6 +231,15 @@ fn write(file: &File, mut handfuls: mpsc::Receiver<Vec<Bytes>>) -> std::io::Resu
         syncing.join().map_err(|_| std::io::Error::other("the thread that syncs has panicked"))??;
         Ok((size, hex(&hash.finalize())))
     })
+}
+
+/// Takes the first so many bytes of a file, which are on the disk, out of the page cache.
+fn forget(file: &File, size: u64) {
+    // Where it is refused, they stay there until the room is needed.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, std::num::NonZero::new(size), rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, size);
 }
 
 /// Removes what those have left who were killed: whoever still writes holds the lock of its file.
