@@ -361,7 +361,9 @@ sub save {
 }
 
 fcntl($_, $set_pipe_size, $piece) for \*STDIN, \*STDOUT;
-$verb ne 'wide' || exec(@arguments) or fail("cannot start $arguments[0]: $!");
+if ($verb eq 'wide') {
+    exec(@arguments) or fail("cannot start $arguments[0]: $!");
+}
 # Whoever reads tells by its own status why it ended.
 $SIG{PIPE} = 'IGNORE';
 $verb eq 'hash' ? hash_archive() : save();
