@@ -249,6 +249,20 @@ fn mirrors(site: &Site) {
     let links: Vec<_> = links.lines().map(|line| line.split_once(' ').unwrap()).collect();
     assert_eq!(links.iter().map(|(count, _)| *count).collect::<Vec<_>>(), ["2", "2", "1"], "{links:?}");
 
+    // A disk that takes nothing: `sync` alone says nothing of that. No mirror is made of it, and none is given up for it.
+    let bad_disk = |arguments: &[&str]| {
+        let sync = "/usr/local/bin/sync";
+        site.machine.ok(&format!(
+            "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = -f ] || exec /usr/bin/sync \"$@\"' 'echo sync: Input/output error >&2; exit 1' >{sync}; chmod 755 {sync}"
+        ));
+        let failed = site.mms(arguments).exits(2).text();
+        site.machine.ok(&format!("rm {sync}"));
+        failed
+    };
+    let failed = bad_disk(&["backup", "immich"]);
+    assert!(failed.contains("cannot bring everything in /home/mms/mirrors/immich/."), "{failed}");
+    assert_eq!(site.machine.ok("ls /home/mms/mirrors/immich").lines().count(), 2);
+
     // Lost, spoilt with the same size and time, and new since then.
     let photos = "cd /data/photos";
     site.machine.as_user_ok(&format!(
@@ -268,6 +282,9 @@ fn mirrors(site: &Site) {
     site.mms(&["restore", "immich", "--mirror", "--yes", "--at", "latest~1"]).exits(0);
     let none = site.mms(&["restore", "radarr", "--mirror", "--yes"]).exits(1);
     assert!(none.stderr.contains("there is no mirror of `radarr`"), "{none:?}");
+    let failed = bad_disk(&["restore", "immich", "--mirror", "--yes"]);
+    assert!(failed.contains("cannot bring everything in /data/photos to the disk"), "{failed}");
+    assert!(site.is_active("immich-server"));
     site.machine.ok("rm -r /data/photos.mms-replaced-*");
 }
 

@@ -134,7 +134,8 @@ pub(crate) fn unpack(packed: bool) -> String {
     format!("{PRELUDE}exec podman unshare sh -c {}", sh::quote(&format!("umask 022; {inside}")))
 }
 
-/// Everything that was unpacked is on the disk, not only in memory.
+/// Everything that was unpacked is on the disk, not only in memory. `sync` tells of no error; `sync -f`, after it, tells of those that the
+/// file system has met and that nobody was told of.
 pub(crate) fn settle_down(journal: &Journal) -> String {
     let mut text = head(journal);
     for place in &journal.places {
@@ -143,7 +144,13 @@ pub(crate) fn settle_down(journal: &Journal) -> String {
             sh::quote(&place.staged)
         ));
     }
-    text.push_str("sync\nexit 0\n");
+    text.push_str("sync\n");
+    for place in &journal.places {
+        // What was unpacked may belong to a user of the containers; what it lies in does not.
+        let above = format!("above=$(dirname -- {})\n", sh::quote(&place.staged));
+        text.push_str(&format!("{above}[ ! -r \"$above\" ] || sync -f -- \"$above\" || exit 1\n"));
+    }
+    text.push_str("exit 0\n");
     text
 }
 

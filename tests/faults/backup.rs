@@ -276,7 +276,7 @@ impl Bench {
         self.root(LARGE);
         let killer = self.alongside(&format!("exec nice -n -15 perl -e '{KILLER}' '{pattern}' {moment}"));
         let ran = self.site.mms(&["backup", "radarr"]);
-        killer.ended();
+        killer.killed();
         self.idle();
         self.root("rm $c/large");
         ran

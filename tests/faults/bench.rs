@@ -387,6 +387,11 @@ impl Alongside {
     pub fn ended(mut self) {
         let _ = self.0.wait();
     }
+
+    /// The same of what was to kill something, and did.
+    pub fn killed(mut self) {
+        assert!(self.0.wait().unwrap().success(), "nothing was killed: the moment did not come, or nothing matched");
+    }
 }
 
 /// The first run ended as the fault says, and said so.

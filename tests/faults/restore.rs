@@ -69,6 +69,14 @@ pub const FAULTS: &[Fault] = &[
     fault("there is no room for it", By::During(no_room), &[2], "are needed", Then::Unchanged),
     fault("the disk becomes full while it is unpacked", By::During(disk_full), &[2], "No space left", Then::Unchanged),
     refused(
+        "it cannot be brought to the disk",
+        // As where a disk is bad: `sync` alone says nothing.
+        "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = -f ] || exec /usr/bin/sync \"$@\"' 'echo \"sync: error syncing: Input/output error\" >&2; exit 1' >/usr/local/bin/sync; chmod 755 /usr/local/bin/sync",
+        "rm /usr/local/bin/sync",
+        &[2],
+        "cannot write everything to the disk",
+    ),
+    refused(
         "there is no room for the journal",
         "mkdir -p ${r%/*}; mount -t tmpfs -o size=4k,uid=1100,mode=700 none ${r%/*}; head -c 5000 /dev/zero >${r%/*}/full 2>/dev/null; true",
         "umount ${r%/*}; rmdir ${r%/*}",
@@ -178,7 +186,7 @@ impl Bench {
             "n=0; until pgrep -f '[t]ar -C / --numeric-owner' >/dev/null; do n=$((n + 1)); [ $n -lt 50000 ] || exit 1; done; kill -9 $({pids})"
         ));
         let ran = self.site.mms(&RESTORE);
-        killer.ended();
+        killer.killed();
         ran
     }
 }
