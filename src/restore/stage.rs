@@ -3,13 +3,16 @@
 //! the connection is slow and the target has zstd.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
+use futures::FutureExt as _;
+use futures::future::{Fuse, FusedFuture as _};
 use tokio::sync::mpsc;
 
 use super::site::Site;
 use super::{Talk, scripts};
 use crate::backup::archive::{self, ChannelWriter, Kind, Member, Report, Rewriter, Visitor};
-use crate::backup::source::Found;
+use crate::backup::source::{Found, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::size;
 use crate::vault::Keyring;
@@ -76,7 +79,7 @@ pub async fn stage(
     let packed = shrinks(found) && site.ask("command -v zstd >/dev/null".to_owned()).await?.ok();
     let (sender, pieces) = mpsc::channel(8);
     let (expected, keyring, roots) = (found.expected(), keyring.clone(), roots.clone());
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, told) = mpsc::unbounded_channel();
     let checking = tokio::task::spawn_blocking(move || {
         let out = if packed { ChannelWriter::packed(sender) } else { Ok(ChannelWriter::new(sender)) };
         let out = out.map_err(|error| Error::internal(format!("zstd does not start: {error}")))?;
@@ -88,12 +91,8 @@ pub async fn stage(
     });
     let command = scripts::unpack(packed);
     let unpacking = site.send(&command, pieces);
-    let telling = async {
-        while let Some(bytes) = told.recv().await {
-            talk.progress(&site.name, &format!("unpacking: {}", size::human(bytes)));
-        }
-    };
-    let (checked, unpacked, (), ()) = tokio::join!(checking, unpacking, bringing, telling);
+    let following = follow(site, told, talk, matches!(found.place, Place::Here(_)));
+    let (checked, unpacked, (), ()) = tokio::join!(checking, unpacking, bringing, following);
     let checked = checked.unwrap_or_else(|error| Err(Error::internal(format!("reading the backup failed: {error}"))));
     let unpacked = unpacked.and_then(|answer| site.checked("unpack the backup", answer));
     match (checked, unpacked) {
@@ -102,6 +101,30 @@ pub async fn stage(
         (Err(error), Err(own)) if error.message() == BROKEN => Err(own),
         (Err(error), _) => Err(error),
         (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+/// Tells how far it is. With `sync`, the target brings to the disk what came so far, so that little is left to do when all of it has come;
+/// where it reads the backup from its own disk, that would only make the reading slower.
+async fn follow(site: &Site<'_>, mut told: mpsc::UnboundedReceiver<u64>, talk: &dyn Talk, sync: bool) {
+    let mut begun = 0;
+    let mut syncing = pin!(Fuse::terminated());
+    loop {
+        tokio::select! {
+            bytes = told.recv() => {
+                let Some(bytes) = bytes else { break };
+                talk.progress(&site.name, &format!("unpacking: {}", size::human(bytes)));
+                if sync && syncing.is_terminated() && bytes - begun >= UNSYNCED {
+                    begun = bytes;
+                    syncing.set(site.ask("sync".to_owned()).fuse());
+                }
+            }
+            // What it could not do, nobody is told: whoever syncs at the end asks for that.
+            _ = &mut syncing, if !syncing.is_terminated() => {}
+        }
+    }
+    if !syncing.is_terminated() {
+        let _ = syncing.await;
     }
 }
 
@@ -130,6 +153,9 @@ struct Stager {
 
 /// How often progress is told, in bytes.
 const OFTEN: u64 = 16 << 20;
+
+/// So many bytes are unpacked before they are brought to the disk.
+const UNSYNCED: u64 = 64 << 20;
 
 impl Visitor for Stager {
     fn member(&mut self, member: &Member) -> Result<()> {
@@ -172,7 +198,6 @@ impl Visitor for Stager {
 mod tests {
     use super::*;
     use crate::backup::note::Note;
-    use crate::backup::source::Place;
 
     #[test]
     fn only_what_shrinks_is_compressed_on_its_way() {
