@@ -331,3 +331,29 @@ fn nobody_watches_for_nobody() {
     child.wait().unwrap();
     until(|count| count == 0);
 }
+
+/// The timers' run begins with the next service when the one before has come to its end, also when somebody stopped its unit.
+#[test]
+fn one_backup_at_a_time_also_when_one_is_stopped() {
+    let program = Program::new(
+        r#"#!/bin/sh
+        shift
+        case $1 in
+        start) echo "start $2" >>$MMS_BACKUP_STATE/log; : >$MMS_BACKUP_STATE/stopping; case $2 in *radarr*) exit 1 ;; esac ;;
+        show) echo run ;;
+        is-active)
+            echo "asked" >>$MMS_BACKUP_STATE/log
+            [ "$(grep -c asked $MMS_BACKUP_STATE/log)" -lt 3 ] && echo deactivating || echo failed ;;
+        esac
+        "#,
+    );
+    std::fs::write(program.at("config/services/sonarr.conf"), "strategy=cold\n").unwrap();
+    let output = program.command(&["all", "daily"]).output().unwrap();
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()),
+        (Some(1), "failed: radarr\n")
+    );
+    let log = std::fs::read_to_string(program.at("state/log")).unwrap();
+    let (radarr, sonarr) = ("start mms-backup@radarr.service", "start mms-backup@sonarr.service");
+    assert_eq!(log.lines().collect::<Vec<_>>(), [radarr, "asked", "asked", "asked", sonarr]);
+}
