@@ -249,6 +249,20 @@ fn both_ends_copy_only_what_cannot_be_shared() {
     assert_eq!(said.split_whitespace().collect::<Vec<_>>().join(" "), expected);
 }
 
+/// A program that is older than the one that calls it must not take what it does not know for something else.
+#[test]
+fn a_verb_that_is_not_known_is_an_error() {
+    let Some(bench) = Bench::new() else { return };
+    for verb in ["", "keep"] {
+        let mut command = Command::new("perl");
+        command.args(["mms-backup-stream.pl", verb, "stage", "part"]).current_dir(bench.dir.path());
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        let why = format!("`{verb}` is nothing that this program does\n");
+        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), why));
+        assert!(!bench.dir.path().join("part").exists());
+    }
+}
+
 /// What `mms backup --to` runs on the host: all of the file comes, also what came just before it was renamed or removed.
 #[test]
 fn a_file_is_followed_until_its_name_is_gone() {

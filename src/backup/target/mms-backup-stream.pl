@@ -21,7 +21,7 @@
 use strict;
 use warnings;
 
-my ($verb, @arguments) = @ARGV;
+my ($verb, @arguments) = @ARGV ? @ARGV : '';
 my ($stage, $place) = @arguments;
 # Bytes that are read at once, and those that make a file large.
 my $piece = 1 << 20;
@@ -366,4 +366,6 @@ if ($verb eq 'wide') {
 }
 # Whoever reads tells by its own status why it ended.
 $SIG{PIPE} = 'IGNORE';
-$verb eq 'hash' ? hash_archive() : save();
+my %verbs = (hash => \&hash_archive, save => \&save);
+my $does = $verbs{$verb} or fail("`$verb` is nothing that this program does");
+$does->();
