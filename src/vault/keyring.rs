@@ -235,7 +235,8 @@ pub fn is_age(content: &[u8]) -> bool {
     content.starts_with(b"age-encryption.org/") || is_armored(content)
 }
 
-fn is_armored(content: &[u8]) -> bool {
+/// Whether the content starts like an age file in ASCII armor.
+pub(super) fn is_armored(content: &[u8]) -> bool {
     content.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 

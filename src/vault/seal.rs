@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::Recipients;
+use super::keyring::is_armored;
 use crate::diagnostic::Span;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,7 +43,7 @@ pub(super) fn seal(plain: &str, key: &str, recipients: &Recipients) -> Result<St
 /// The age file of a value: base64 on one or more lines, or armored text.
 pub fn decode(text: &str) -> Result<Vec<u8>> {
     let text = text.trim();
-    if text.starts_with("-----BEGIN AGE") {
+    if is_armored(text.as_bytes()) {
         return Ok(text.as_bytes().to_vec());
     }
     if text.starts_with("$ANSIBLE_VAULT;") {

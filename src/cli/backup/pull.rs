@@ -207,13 +207,8 @@ fn write(file: &File, mut handfuls: mpsc::Receiver<Vec<Bytes>>) -> std::io::Resu
     std::thread::scope(|scope| {
         let (more, written) = std::sync::mpsc::sync_channel(1);
         // Who syncs later is not told of an error again.
-        let syncing = scope.spawn(move || {
-            written.iter().try_for_each(|size| {
-                file.sync_data()?;
-                forget(file, size);
-                Ok::<_, std::io::Error>(())
-            })
-        });
+        let syncing =
+            scope.spawn(move || written.iter().try_for_each(|size| file.sync_data().map(|()| forget(file, size))));
         let (mut hash, mut size, mut unsynced, mut out) = (Sha256::new(), 0, 0, file);
         while let Some(handful) = handfuls.blocking_recv() {
             for piece in handful {
