@@ -106,6 +106,7 @@ fn a_restore_brings_data_back_or_changes_nothing() {
         machine.as_user_ok(&format!("rm {file}"));
     }
     assert_eq!(machine.ok("ls /home/mms/backups/radarr | grep -c verified").trim(), "1");
+    every_damage_is_refused(&machine, &project);
     nothing_left(&machine);
     let after = machine.untouched();
     let changed: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
@@ -134,6 +135,54 @@ fn a_restore_brings_data_back_or_changes_nothing() {
 
     unhealthy(&machine, &project);
     from_the_workstation(&machine, &project);
+}
+
+/// Damage at thousands of places of the one backup, each a bit that is flipped or a cut: the header and the end densely, what is between
+/// them at random. All of it is put before `mms backup verify`, which needs no machine for that; a part of it before `mms restore`.
+/// `MMS_RESTORE_DAMAGES=2000` has it refuse more.
+fn every_damage_is_refused(machine: &Machine, project: &Project) {
+    let whole = newest(machine);
+    let places = project.path("damaged");
+    std::fs::create_dir_all(places.join("radarr")).unwrap();
+    let dense = (0..400).chain(whole.len() - 200..whole.len());
+    let random = (0..1500).map(|_| rand::random_range(0..whole.len()));
+    let flips = dense.chain(random).map(|at| (at, Some(rand::random_range(0..8))));
+    let cuts = (0..200).map(|at| (at * whole.len() / 200, None));
+    let damages: Vec<(usize, Option<u8>)> = flips.chain(cuts).collect();
+    let mut files = vec![];
+    for (number, (at, bit)) in damages.iter().enumerate() {
+        let mut damaged = whole.clone();
+        match bit {
+            Some(bit) => damaged[*at] ^= 1 << bit,
+            None => damaged.truncate(*at),
+        }
+        let (hours, rest) = (number / 3600, number % 3600);
+        let file = format!("radarr/radarr-2026-10-02T{hours:02}{:02}{:02}Z.tar.zst.age", rest / 60, rest % 60);
+        std::fs::write(places.join(&file), damaged).unwrap();
+        files.push(file);
+    }
+    let verify = ["backup", "verify", "radarr", "--all", "--from-dir", "damaged", "--json"];
+    let verified = project.run(&verify);
+    let good: Vec<_> = verified.json().into_iter().filter(|line| line["ok"] != false).collect();
+    assert!(good.is_empty(), "{good:?}");
+    assert_eq!(verified.json().len(), damages.len());
+
+    let wanted = std::env::var("MMS_RESTORE_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    for number in rand::seq::index::sample(&mut rand::rng(), files.len(), wanted).iter() {
+        let file = format!("damaged/{}", files[number]);
+        let refused = project.run(&["restore", "radarr", "--yes", "--file", &file]);
+        let (at, bit) = damages[number];
+        assert!(matches!(refused.exit, Some(2 | 4)), "byte {at}, bit {bit:?}: {refused:?}");
+        assert!(refused.stderr.contains("nothing has changed"), "byte {at}, bit {bit:?}: {refused:?}");
+    }
+    std::fs::remove_dir_all(places).unwrap();
+}
+
+/// The newest backup, as it lies on the machine.
+fn newest(machine: &Machine) -> Vec<u8> {
+    use base64::Engine as _;
+    let text = machine.as_user_ok("base64 -w0 $(ls backups/radarr/*.age | tail -n 1)");
+    base64::engine::general_purpose::STANDARD.decode(text.trim()).unwrap()
 }
 
 /// While another run has the host's lock, a restore gives up when it has waited as long as it was told to.
@@ -175,11 +224,8 @@ fn unhealthy(machine: &Machine, project: &Project) {
 
 /// A file that lies on the workstation, one without a manifest, and one that is not encrypted.
 fn from_the_workstation(machine: &Machine, project: &Project) {
-    let key = machine.as_user_ok("cat backups/radarr/radarr-2026-10-01T030000Z.tar.zst.age | base64 -w0");
-    use base64::Engine as _;
-    let content = base64::engine::general_purpose::STANDARD.decode(key.trim()).unwrap();
     std::fs::create_dir_all(project.path("copies")).unwrap();
-    std::fs::write(project.path("copies/radarr-2026-10-01.tar.zst.age"), content).unwrap();
+    std::fs::write(project.path("copies/radarr-2026-10-01.tar.zst.age"), newest(machine)).unwrap();
     let restored =
         project.run(&["restore", "radarr", "--yes", "--file", "copies/radarr-2026-10-01.tar.zst.age"]).exits(0);
     assert!(restored.stdout.contains("complete"), "{restored:?}");
