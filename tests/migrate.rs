@@ -156,6 +156,13 @@ fn fetched_by_itself(pair: &Pair) {
         key.trim()
     ));
     pair.here.as_user_ok(&format!("echo '{}' >.ssh/known_hosts", known.trim()));
+    pair.there.ok("cd /srv/docker/radarr && touch bad && mount --bind /sys/class/net/lo/speed bad");
+    // The second time, too: what tar made of it is not taken for its copy.
+    for _ in 0..2 {
+        let refused = pair.migrate(&["radarr", "--first-pass", "--yes", "--via", "direct"]).exits(2);
+        assert!(refused.stderr.contains("`/srv/docker/radarr/bad` cannot be read: Invalid argument"), "{refused:?}");
+    }
+    pair.there.ok("cd /srv/docker/radarr && umount bad && rm bad");
     pair.migrate(&["radarr", "--first-pass", "--yes", "--via", "direct"]).exits(0);
     let list = |root: &str| format!("cd {root} && sha256sum deep/er/blob deep/line* && stat -c %a deep/er/blob");
     let (here, there) =

@@ -167,16 +167,16 @@ impl Copy<'_> {
     async fn list_on_source(&self, paths: &[Vec<u8>], end: u8) -> Result<String> {
         let state = source::state(&self.journal.service);
         let list = format!("{state}/list");
-        let command = format!("umask 077; mkdir -p {0} && cat >{0}/list", sh::quote(&state));
+        let command = format!("umask 077; mkdir -p {0} && rm -f {0}/unread && cat >{0}/list", sh::quote(&state));
         self.feed(self.source, "keep the list of files", &command, &names(paths, end)).await?;
         Ok(list)
     }
 
-    /// Takes the list away again; the directory goes with it when nothing else is in it.
-    async fn clean(&self) -> Result<()> {
-        let state = sh::quote(&source::state(&self.journal.service));
-        let script = format!("rm -f {state}/list; rmdir {state} {} /var/lib/mms 2>/dev/null; exit 0", source::STATE);
-        self.source.must("remove the list of files", script).await.map(drop)
+    /// Takes the list away again. Gives the files that tar could not read: path, and why.
+    async fn clean(&self, part: &Part) -> Result<Vec<(Vec<u8>, String)>> {
+        let script = source::clean(&self.journal.service, &part.from, self.gnu);
+        let answer = self.source.must("remove the list of files", script).await?;
+        Ok(source::parse_unread(&answer.stdout))
     }
 
     /// Sends files, directories and links. Gives the bytes that went over the line.
@@ -184,27 +184,35 @@ impl Copy<'_> {
         if paths.is_empty() {
             return Ok(0);
         }
-        let list = self.list_on_source(paths, if self.gnu { 0 } else { b'\n' }).await?;
-        // What changes or goes while it is read makes tar complain; whether the copy is one is decided by the hashes.
-        let how = if self.gnu {
-            "--format=posix --numeric-owner --ignore-failed-read --null --no-recursion"
-        } else {
-            "--no-recursion"
-        };
-        let read = format!(
-            "LC_ALL=C; export LC_ALL; cd -- {} && {{ tar -c -f - {how} -T {}; [ $? -le 2 ]; }}",
-            sh::quote(&pair.part.from),
-            sh::quote(&list)
-        );
+        self.list_on_source(paths, if self.gnu { 0 } else { b'\n' }).await?;
+        let read = source::archive(&self.journal.service, &pair.part.from, self.gnu);
         let write = format!("umask 022; mkdir -p -- {0} && cd -- {0} && exec tar -x -o -p -f -", sh::quote(&pair.here));
         let sent = match self.way {
             Way::Workstation => self.through(&read, &target::unshared(&write), expected, what).await,
             Way::Direct { ssh, sudo } => self.straight(ssh, *sudo, &read, &write, expected).await,
         };
-        let cleaned = self.clean().await;
+        let unread = self.clean(pair.part).await;
+        if let Ok(unread) = &unread {
+            // tar fills them with zeros: the next pass must not take them for the same because they look the same.
+            let paths: Vec<Vec<u8>> = unread.iter().map(|(path, _)| path.clone()).collect();
+            self.remove(pair, &paths).await?;
+        }
         let bytes = sent?;
-        cleaned?;
+        self.all_read(pair.part, &unread?)?;
         Ok(bytes)
+    }
+
+    /// Refuses to go on when files cannot be read: better now than when the service has been stopped.
+    fn all_read(&self, part: &Part, unread: &[(Vec<u8>, String)]) -> Result<()> {
+        let Some((path, why)) = unread.first() else { return Ok(()) };
+        let more = match unread.len() {
+            1 => String::new(),
+            many => format!(" (and {} more)", many - 1),
+        };
+        let path = String::from_utf8_lossy(path);
+        let said = format!("{}: `{}/{path}` cannot be read{more}: {why}", self.source.name, part.from);
+        Err(Error::new(ErrorKind::Failed, said)
+            .hint("put it right there, or remove it; what `backup.excludes` of the service names is not moved"))
     }
 
     async fn through(&self, read: &str, write: &str, expected: u64, what: &str) -> Result<u64> {
@@ -249,7 +257,7 @@ impl Copy<'_> {
 
     async fn straight(&self, ssh: &[String], sudo: bool, read: &str, write: &str, expected: u64) -> Result<u64> {
         // POSIX sh has no pipefail, so the reader leaves its status in a file descriptor of its own.
-        let there = if sudo { format!("sudo -n sh -c {}", sh::quote(read)) } else { read.to_owned() };
+        let there = format!("{}sh -c {}", if sudo { "sudo -n " } else { "" }, sh::quote(read));
         let fetch = format!("{} {}", sh::join(ssh), sh::quote(&there));
         let command = format!(
             "{}exec 4>&1; status=$( {{ {{ {fetch} 3>&-; echo $? >&3; }} | podman unshare sh -c {} 1>&2; echo \"and $?\" >&3; }} 3>&1 ); \
@@ -310,7 +318,7 @@ impl Copy<'_> {
             sh::quote(&list)
         );
         let answer = self.source.must("hash the files", script).await;
-        let cleaned = self.clean().await;
+        let cleaned = self.clean(part).await;
         let hashes = read_hashes(self.source, &answer?, paths.len())?;
         cleaned?;
         Ok(hashes)

@@ -114,7 +114,64 @@ pub fn forget(service: &str) -> String {
 /// The migration is final: what is left is that it took place.
 pub fn confirm(service: &str) -> String {
     let state = sh::quote(&state(service));
-    format!("{HEAD}cd {state} 2>/dev/null || exit 0\n[ ! -f stopped ] || mv -f stopped migrated\nrm -f list\nexit 0\n")
+    format!(
+        "{HEAD}cd {state} 2>/dev/null || exit 0\n[ ! -f stopped ] || mv -f stopped migrated\nrm -f list unread\nexit 0\n"
+    )
+}
+
+/// Writes an archive of the files that `list` in the directory of notes names to stdout. What changes or goes while it is read makes tar
+/// complain too, and says nothing: whether a copy is one is decided by the hashes. When tar could not read something that is there, the
+/// list is renamed, and [`clean`] says which files those are.
+pub fn archive(service: &str, directory: &str, gnu: bool) -> String {
+    let state = sh::quote(&state(service));
+    let how = if gnu {
+        "--format=posix --numeric-owner --ignore-failed-read --null --no-recursion"
+    } else {
+        "--no-recursion"
+    };
+    format!(
+        "LC_ALL=C; export LC_ALL; cd -- {} || exit 1\n\
+         {{ said=$(tar -c -f - {how} -T {state}/list 2>&1 1>&3 3>&-); status=$?; }} 3>&1\n\
+         [ -z \"$said\" ] || printf '%s\\n' \"$said\" >&2\n\
+         printf '%s\\n' \"$said\" | grep -v ': No such file or directory$' |\n\
+         grep -q -i -e \"can['no]*t open\" -e 'read error' -e 'short read' && mv -f {state}/list {state}/unread\n\
+         [ $status -le 2 ]",
+        sh::quote(directory)
+    )
+}
+
+/// Takes the list of files away again; the directory goes with it when nothing else is in it. If tar could not read everything, the files of
+/// the list that cannot be read are printed: why, and the path, NUL after each.
+pub fn clean(service: &str, directory: &str, gnu: bool) -> String {
+    let state = sh::quote(&state(service));
+    format!(
+        r#"{HEAD}if [ -e {state}/unread ] && cd -- {directory}; then
+  {names} <{state}/unread | xargs -0 -r sh -c '
+for file do
+  [ -f "$file" ] && [ ! -L "$file" ] || continue
+  said=$(cat -- "$file" 2>&1 >/dev/null) || [ ! -e "$file" ] || printf "%s\0%s\0" "${{said##*: }}" "$file"
+done' sh
+fi
+cd /
+rm -f {state}/list {state}/unread
+rmdir {state} {STATE} /var/lib/mms 2>/dev/null
+exit 0
+"#,
+        directory = sh::quote(directory),
+        names = if gnu { "cat" } else { "tr '\\n' '\\000'" },
+    )
+}
+
+/// Reads the answer of [`clean`]: path, and why it cannot be read.
+pub fn parse_unread(answer: &[u8]) -> Vec<(Vec<u8>, String)> {
+    let words: Vec<&[u8]> = answer.split(|byte| *byte == 0).collect();
+    let pairs = words.chunks_exact(2);
+    pairs
+        .map(|pair| {
+            let path = pair[1].strip_prefix(b"./").unwrap_or(pair[1]);
+            (path.to_vec(), String::from_utf8_lossy(pair[0]).into_owned())
+        })
+        .collect()
 }
 
 /// A script that starts or stops a service, one after the other: one whose mms is gone is waited for. Where nothing can be written, a

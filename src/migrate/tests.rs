@@ -106,6 +106,8 @@ fn every_script_is_understood_by_every_shell() {
         source::start(&was),
         source::forget("s"),
         source::confirm("s"),
+        source::archive("it's", &place("a"), true),
+        source::clean("it's", &place("a"), false),
         source::holders(&[place("a")]),
         source::check_databases(&place("a")),
         target::renew(&journal, Phase::Staging),
@@ -150,4 +152,49 @@ fn what_is_done_in_turn_gives_its_status() {
     std::fs::write(directory.path().join("file"), "").unwrap();
     assert_eq!(run("exit 3", true, &path("file")), Some(1));
     assert_eq!(run("exit 3", false, &path("file")), Some(3));
+}
+
+/// A disk that cannot give what it has: `tar` goes on with zeros in its place, and ends as for a file that changed.
+#[test]
+fn what_tar_could_not_read_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let program = |name: &str, text: &str| {
+        std::fs::write(at("tools").join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(at("tools").join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    for name in ["tools", "data", "notes/s"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+    }
+    for name in ["good", "bad: it's\nso"] {
+        std::fs::write(at("data").join(name), "x").unwrap();
+    }
+    program("cat", "case $2 in *bad*) echo \"cat: $2: Input/output error\" >&2; exit 1 ;; esac; exec /bin/cat \"$@\"");
+    let path = format!("{}:{}", at("tools").display(), std::env::var("PATH").unwrap());
+    let run = |script: String| {
+        let script = script.replace(source::STATE, &at("notes").display().to_string());
+        let output = Command::new("sh").arg("-c").arg(script).env("PATH", &path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    let data = at("data").display().to_string();
+    for (said, unread) in [
+        ("tar: ./bad: Warning: Read error at byte 0, while reading 1 byte: Input/output error", true),
+        ("tar: ./bad: Warning: Cannot open: Permission denied", true),
+        ("tar: ./gone: Warning: Cannot open: No such file or directory", false),
+        ("tar: ./good: file changed as we read it", false),
+        ("", false),
+    ] {
+        program("tar", &format!("/bin/tar \"$@\"; [ -z '{said}' ] || {{ echo '{said}' >&2; exit 1; }}"));
+        std::fs::write(at("notes/s/list"), "./good\0./bad: it's\nso\0./gone\0").unwrap();
+        let archive = run(source::archive("s", &data, true));
+        assert!(archive.stdout.len() > 1024, "{said}");
+        assert!(String::from_utf8_lossy(&archive.stderr).contains(said));
+        let named = source::parse_unread(&run(source::clean("s", &data, true)).stdout);
+        let expected = [(b"bad: it's\nso".to_vec(), "Input/output error".to_owned())];
+        assert_eq!(named, if unread { &expected[..] } else { &[] }, "{said}");
+        assert!(!at("notes/s").exists(), "something is left");
+        std::fs::create_dir_all(at("notes/s")).unwrap();
+    }
 }

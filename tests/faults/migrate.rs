@@ -70,7 +70,15 @@ pub const FAULTS: &[Fault] = &[
     there("the data is not there", "mv $d $d.away", "mv $d.away $d", &[2], "/srv/radarr"),
     there(
         "a file that cannot be read",
-        // Not even by root.
+        // Not even by root: the file of a loopback device has a size, and reading it is an error. The service must never be stopped for it.
+        "touch $d/unreadable; mount --bind /sys/class/net/lo/speed $d/unreadable; systemctl show -P InvocationID radarr >/run/before",
+        "umount $d/unreadable; rm $d/unreadable; systemctl show -P InvocationID radarr | diff /run/before -",
+        &[2],
+        "unreadable` cannot be read: Invalid argument",
+    ),
+    there(
+        "an empty file that cannot be read",
+        // tar reads nothing of it, and is content.
         "touch $d/unreadable; mount --bind /proc/1/mem $d/unreadable",
         "umount $d/unreadable; rm $d/unreadable",
         &[2],
