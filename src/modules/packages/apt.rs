@@ -13,7 +13,7 @@ use crate::connection::Answer;
 use crate::modules::commands::output;
 use crate::modules::{Args, Change, Context, Failure, Next, Probe, StateModule, Step};
 use crate::value::{Fields, Value};
-use installed::Status;
+use installed::{Stamp, Status};
 pub(super) use options::SPEC;
 use plan::Decision;
 use spec::PackageSpec;
@@ -72,7 +72,11 @@ fn specs(args: &Args) -> Result<Vec<PackageSpec>, Failure> {
 
 /// Whether the package lists are to be updated first.
 fn outdated(args: &Args, status: &Status) -> bool {
-    (args.bool("update_cache") || valid_time(args) > 0) && status.stamp + valid_time(args) < status.now
+    match valid_time(args) {
+        // Asked for, it is done, even when the lists are of this second or the clock was wrong.
+        ..=0 => args.bool("update_cache"),
+        valid => status.stamp.seconds().saturating_add(valid) < status.now,
+    }
 }
 
 impl StateModule for Apt {
@@ -158,9 +162,9 @@ impl StateModule for Apt {
                 let msg = format!("Failed to update apt cache after {tries} retries: {}", why.trim());
                 return Err(Failure::of_answer(msg, answer));
             }
-            let stamp = answer.stdout_text().trim().parse().unwrap_or(status.stamp);
+            let stamp = Stamp::read(&answer.stdout_text()).unwrap_or(status.stamp);
             fields.insert("cache_updated".into(), (stamp != status.stamp).into());
-            fields.insert("cache_update_time".into(), stamp.into());
+            fields.insert("cache_update_time".into(), stamp.seconds().into());
             fields.insert("changed".into(), (Mode::of(args, &specs) == Mode::Update && stamp != status.stamp).into());
         }
         let Some(answer) = applied.next() else { return Ok(fields) };
@@ -208,7 +212,7 @@ impl Task<'_> {
     /// The fields on the package lists.
     fn cache(&self, mut fields: Fields, updated: bool) -> Fields {
         fields.insert("cache_updated".into(), updated.into());
-        fields.insert("cache_update_time".into(), self.status.stamp.into());
+        fields.insert("cache_update_time".into(), self.status.stamp.seconds().into());
         fields
     }
 

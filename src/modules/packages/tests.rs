@@ -141,6 +141,22 @@ fn apt_updates_its_lists_first() {
 }
 
 #[test]
+fn apt_updates_its_lists_again_in_the_same_second() {
+    let seen = "stamp=5000.250000000\nnow=5000\n";
+    let args = json!({"update_cache": true});
+    let desk = Desk::default();
+    let cx = Context { check: false, diff: false, user: None, workstation: &desk };
+    let args = harness::args(&apt::SPEC, args);
+    let answer = |text: &str| Answer { stdout: text.as_bytes().to_vec(), ..Answer::default() };
+    let Next::Change(change) = apt::Apt.plan(&cx, &args, &[answer(seen)]).unwrap() else { panic!("no update") };
+    for (after, changed) in [("5000.75\n", true), ("5000.250000000\n", false)] {
+        let fields = apt::Apt.finish(&cx, &args, &change, &[answer(seen)], &[answer(after)]).unwrap();
+        let expected = json!({"cache_updated": changed, "cache_update_time": 5000, "changed": changed});
+        assert_eq!(to_json(&from_fields(&fields)), expected);
+    }
+}
+
+#[test]
 fn apt_purges_what_left_its_configuration() {
     let got = apt_plan(json!({"package": ["old", "foo"], "state": "absent", "purge": true}), &[DPKG]);
     assert!(got.contains("--purge") && got.contains(" remove 'old' 'foo'"), "{got}");

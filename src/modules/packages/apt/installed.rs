@@ -30,9 +30,9 @@ impl Installed {
 /// What dpkg and the clock say.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    /// When the package lists were updated, in seconds since 1970; 0 when never.
-    pub stamp: i64,
-    /// The target's time.
+    /// When the package lists were updated; 0 when never.
+    pub stamp: Stamp,
+    /// The target's time, in seconds since 1970.
     pub now: i64,
     /// The packages that were asked for.
     pub packages: Vec<Installed>,
@@ -42,9 +42,30 @@ pub(super) struct Status {
     pub debs: Vec<(String, String, String)>,
 }
 
-/// Shell text that prints when the package lists were updated.
-pub(super) const STAMP: &str = "stat -c %Y /var/lib/apt/periodic/update-success-stamp 2>/dev/null || \
-                                stat -c %Y /var/lib/apt/lists 2>/dev/null || echo 0\n";
+/// A time in nanoseconds since 1970: two updates in a second are two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stamp(i64);
+
+impl Stamp {
+    const SECOND: i64 = 1_000_000_000;
+
+    /// Reads what [`STAMP`] prints.
+    pub fn read(text: &str) -> Option<Self> {
+        let (seconds, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+        let nanoseconds: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        seconds.parse::<i64>().ok()?.checked_mul(Self::SECOND)?.checked_add(nanoseconds).map(Self)
+    }
+
+    /// In seconds since 1970.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(Self::SECOND)
+    }
+}
+
+/// Shell text that prints when the package lists were updated, in seconds since 1970, with what is behind the point where `stat` tells.
+pub(super) const STAMP: &str = "for f in /var/lib/apt/periodic/update-success-stamp /var/lib/apt/lists; do\n\
+                                [ -e \"$f\" ] || continue\n\
+                                stat -c %.9Y \"$f\" 2>/dev/null || stat -c %Y \"$f\"\nbreak\ndone\n";
 
 const DPKG: &str = "dpkg-query -W -f '${Package}\\t${Architecture}\\t${db:Status-Abbrev}\\t${Version}\\n'";
 
@@ -110,7 +131,7 @@ impl Status {
         for line in text.lines() {
             let number = |text: &str| text.trim().parse().unwrap_or(0);
             if let Some(stamp) = line.strip_prefix("stamp=") {
-                status.stamp = number(stamp);
+                status.stamp = Stamp::read(stamp).unwrap_or_default();
             } else if let Some(now) = line.strip_prefix("now=") {
                 status.now = number(now);
             } else if let Some(name) = line.strip_prefix("Package: ") {
