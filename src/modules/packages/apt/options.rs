@@ -64,7 +64,9 @@ pub static SPEC: Spec = Spec {
     ],
     rules: &[Rule::Exclusive(&["deb", "package"])],
     differs: "Upgrades are made with apt-get even where aptitude is installed. Deb files are installed with apt-get, which brings \
-              their dependencies. A virtual package counts as installed when any package that provides it is.",
+              their dependencies. A virtual package counts as installed when any package that provides it is. \
+              Package lists that were read twice in a second have changed twice, and a time of theirs that lies in the future does not keep \
+              `update_cache` without `cache_valid_time` from reading them.",
     ..Spec::NONE
 };
 
