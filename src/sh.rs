@@ -1,4 +1,8 @@
-//! Text for a POSIX shell: the one quoting routine of mms.
+//! Text for a POSIX shell: the one quoting routine of mms, and what several scripts say.
+
+/// Before a `tar` that reads or writes a pipe: GNU tar takes 64 KiB at once then, which is what a pipe holds, and not 10 KiB. It needs a
+/// fifth less time for it. No other tar reads the variable.
+pub const WIDE_TAR: &str = "TAR_OPTIONS=--blocking-factor=128; export TAR_OPTIONS; ";
 
 /// One word for a POSIX shell, quoted only where it must be. NUL cannot be passed to a shell and is dropped.
 pub fn quote(word: &str) -> String {

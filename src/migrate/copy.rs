@@ -186,7 +186,8 @@ impl Copy<'_> {
         }
         self.list_on_source(paths, if self.gnu { 0 } else { b'\n' }).await?;
         let read = source::archive(&self.journal.service, &pair.part.from, self.gnu);
-        let write = format!("umask 022; mkdir -p -- {0} && cd -- {0} && exec tar -x -o -p -f -", sh::quote(&pair.here));
+        let (wide, here) = (sh::WIDE_TAR, sh::quote(&pair.here));
+        let write = format!("umask 022; {wide}mkdir -p -- {here} && cd -- {here} && exec tar -x -o -p -f -");
         let sent = match self.way {
             Way::Workstation => self.through(&read, &target::unshared(&write), expected, what).await,
             Way::Direct { ssh, sudo } => self.straight(ssh, *sudo, &read, &write, expected).await,

@@ -130,12 +130,13 @@ pub fn archive(service: &str, directory: &str, gnu: bool) -> String {
         "--no-recursion"
     };
     format!(
-        "LC_ALL=C; export LC_ALL; cd -- {} || exit 1\n\
+        "LC_ALL=C; export LC_ALL; {}cd -- {} || exit 1\n\
          {{ said=$(tar -c -f - {how} -T {state}/list 2>&1 1>&3 3>&-); status=$?; }} 3>&1\n\
          [ -z \"$said\" ] || printf '%s\\n' \"$said\" >&2\n\
          printf '%s\\n' \"$said\" | grep -v ': No such file or directory$' |\n\
          grep -q -i -e \"can['no]*t open\" -e 'read error' -e 'short read' && mv -f {state}/list {state}/unread\n\
          [ $status -le 2 ]",
+        sh::WIDE_TAR,
         sh::quote(directory)
     )
 }

@@ -131,7 +131,7 @@ pub(crate) fn unpack(packed: bool) -> String {
     } else {
         format!("exec {tar}")
     };
-    format!("{PRELUDE}exec podman unshare sh -c {}", sh::quote(&format!("umask 022; {inside}")))
+    format!("{PRELUDE}exec podman unshare sh -c {}", sh::quote(&format!("umask 022; {}{inside}", sh::WIDE_TAR)))
 }
 
 /// Everything that was unpacked is on the disk, not only in memory. `sync` tells of no error; `sync -f`, after it, tells of those that the

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use super::pass;
 use crate::error::Error;
 
-/// How much is collected before it is sent.
-const PIECE: usize = 256 << 10;
+/// How much is collected before it is sent: with less, the threads wait for one another more often.
+const PIECE: usize = 512 << 10;
 
 /// The most that a block of a zstd frame may hold (RFC 8878, section 3.1.1.2.3).
 const BLOCK: usize = 128 << 10;

@@ -12,8 +12,8 @@ use crate::hex::hex;
 use crate::sync::lock;
 use crate::vault::Keyring;
 
-/// How much is read at once.
-const PIECE: usize = 128 << 10;
+/// How much is handed from thread to thread at once: with less, they wait for one another more often.
+const PIECE: usize = 512 << 10;
 
 /// How much is read to see what a file is. Whoever reads more than that at once gets it without its being copied.
 const START: usize = 16 << 10;
