@@ -297,10 +297,11 @@ async fn prepare(
     found: &Found,
     talk: &dyn Talk,
 ) -> Result<()> {
-    site.must("note what is about to be done", scripts::begin(journal, request.owner)).await?;
+    let begun = site.must("note what is about to be done", scripts::begin(journal, request.owner)).await?;
     let roots = stage::Roots {
         data: journal.places.iter().take(targets.paths.len()).map(|place| place.staged.clone()).collect(),
-        dumps: postgres::dumps_directory(site, journal).await?,
+        // Beside the journal.
+        dumps: format!("{}/dumps", begun.stdout_text().trim()),
     };
     let staged = stage::stage(site, found, &roots, request.keyring, talk).await?;
     if !staged.report.manifest {

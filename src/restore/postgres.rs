@@ -14,12 +14,6 @@ use crate::service::Service;
 /// What fails in every load and means nothing: the role and the database that the fresh server was made with are in the dump too.
 const EXPECTED: [&str; 2] = ["42710", "42P04"];
 
-/// Where dumps are unpacked on the target: beside the journal.
-pub(super) async fn dumps_directory(site: &Site<'_>, journal: &Journal) -> Result<String> {
-    let answer = site.must("find the state directory", scripts::own_directory(journal)).await?;
-    Ok(format!("{}/dumps", answer.stdout_text().trim()))
-}
-
 /// The staging path of a database's data directory.
 pub(super) fn staged(database: &Database, targets: &Targets, journal: &Journal) -> Option<String> {
     match targets.inside(&database.directory) {

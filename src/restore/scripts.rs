@@ -1,7 +1,7 @@
 //! The shell text of a restore's steps. All of it runs as the containers' user, and each step may be run again.
 
 use super::journal::{Journal, Phase, Place, Verb};
-use crate::service::observe::{PRELUDE, STATE};
+use crate::service::observe::{PRELUDE, STATE, UNITS};
 use crate::sh;
 
 /// What every script that works on one restore begins with. Whoever started it may go away: what was begun is brought to the end
@@ -47,7 +47,7 @@ look() {{
         service = sh::quote(service),
     );
     for name in containers {
-        let file = sh::quote(&format!("{}/{name}.container", crate::service::observe::UNITS));
+        let file = sh::quote(&format!("{UNITS}/{name}.container"));
         text.push_str(&format!("[ -f {file} ] || echo '@missing' {}\n", sh::quote(name)));
     }
     for path in paths {
@@ -57,7 +57,8 @@ look() {{
     text
 }
 
-/// Notes what is about to be done, and who does it. Refuses when another restore of the service is under way: its shell is alive.
+/// Notes what is about to be done, and who does it. Refuses when another restore of the service is under way: its shell is alive. On
+/// stdout: the directory of its own files.
 pub(crate) fn begin(journal: &Journal, owner: &str) -> String {
     let mut text = lock(&journal.service, owner);
     text.push_str(&head(journal));
@@ -72,6 +73,7 @@ pub(crate) fn begin(journal: &Journal, owner: &str) -> String {
             sh::quote(&place.staged)
         ));
     }
+    text.push_str("printf '%s\\n' \"$dir\"\n");
     text
 }
 
@@ -245,10 +247,9 @@ fn start_units(units: &[&String]) -> String {
 /// Every container unit that runs: one name on each line.
 pub(crate) fn active() -> String {
     format!(
-        r#"{PRELUDE}for unit in .config/containers/systemd/*.container; do
-  [ -f "$unit" ] || continue
-  name=${{unit##*/}}; name=${{name%.container}}.service
-  case $(systemctl --user is-active "$name" 2>/dev/null) in active|activating|reloading) echo "$name" ;; esac
+        r#"{PRELUDE}systemctl --user list-units --type=service --state=active,activating,reloading --plain --no-legend 2>/dev/null |
+while read -r name rest; do
+  [ ! -f "{UNITS}/${{name%.service}}.container" ] || printf '%s\n' "$name"
 done
 exit 0
 "#
@@ -305,7 +306,7 @@ systemctl --user daemon-reload
 
 /// The text of unit files: `@unit length name` and the text.
 pub(crate) fn units(names: &[String]) -> String {
-    let mut text = format!("{PRELUDE}cd {} || exit 1\n", sh::quote(crate::service::observe::UNITS));
+    let mut text = format!("{PRELUDE}cd {} || exit 1\n", sh::quote(UNITS));
     for name in names {
         let file = sh::quote(&format!("{name}.container"));
         text.push_str(&format!(
@@ -314,11 +315,6 @@ pub(crate) fn units(names: &[String]) -> String {
     }
     text.push_str("exit 0\n");
     text
-}
-
-/// The directory of a restore's own files.
-pub(crate) fn own_directory(journal: &Journal) -> String {
-    format!("{}printf '%s\\n' \"$dir\"\n", head(journal))
 }
 
 /// Makes a fresh data directory for a database server, with the permissions of the old one.
