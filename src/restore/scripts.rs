@@ -244,11 +244,11 @@ fn start_units(units: &[&String]) -> String {
     )
 }
 
-/// Every container unit that runs: one name on each line.
+/// Every container unit that runs: one name on each line. Fails where systemd does not say: what ran would not be started again.
 pub(crate) fn active() -> String {
     format!(
-        r#"{PRELUDE}systemctl --user list-units --type=service --state=active,activating,reloading --plain --no-legend 2>/dev/null |
-while read -r name rest; do
+        r#"{PRELUDE}units=$(systemctl --user list-units --type=service --state=active,activating,reloading --plain --no-legend) || exit 1
+printf '%s\n' "$units" | while read -r name rest; do
   [ ! -f "{UNITS}/${{name%.service}}.container" ] || printf '%s\n' "$name"
 done
 exit 0

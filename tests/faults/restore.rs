@@ -98,6 +98,13 @@ pub const FAULTS: &[Fault] = &[
         &[2],
         "there is no `tar`",
     ),
+    refused(
+        "systemd does not say what runs",
+        "printf '%s\\n' '#!/bin/sh' 'case $* in *list-units*) echo \"Failed to list units: Connection timed out\" >&2; exit 1 ;; esac' 'exec /usr/bin/systemctl \"$@\"' >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl",
+        "rm /usr/local/bin/systemctl",
+        &[2],
+        "Failed to list units",
+    ),
     refused("a backup is under way", "hold $s/lock backup", "release $s/lock", &[2], "a backup since"),
     refused(
         "a deploy is under way",
