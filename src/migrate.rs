@@ -104,12 +104,16 @@ impl<'a> Hosts<'a> {
                 .hint("log in as root there, or as a user who may become root"));
         }
         // What is not seen could be running on the data that is copied.
-        if let Some(engine) = seen.unknown.first() {
+        if let Some(manager) = seen.unknown.first() {
+            let (what, ask) = match manager.strip_prefix("systemd") {
+                Some(_) => ("units", "systemctl list-units".to_owned()),
+                None => ("containers", format!("{manager} ps --all")),
+            };
             return Err(Error::new(
                 ErrorKind::Failed,
-                format!("{}: {engine} does not say which containers there are", source.name),
+                format!("{}: {manager} does not say which {what} there are", source.name),
             )
-            .hint(format!("`{engine} ps --all` there says why")));
+            .hint(format!("`{ask}` there says why")));
         }
         let (mut tools, mut ids) = (vec![], (0, 0));
         for line in here?.stdout_text().lines() {

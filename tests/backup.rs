@@ -337,6 +337,20 @@ fn a_cold_service_is_never_left_stopped() {
     assert!(done[0]["downtime_seconds"].as_f64().unwrap() > 0.0, "{done:?}");
     assert!(site.is_active("sabnzbd"));
 
+    // Where systemd does not say what runs, nothing is taken for stopped and read while it writes.
+    let before = site.backups("sabnzbd");
+    for silent in ["list-units", "list-dependencies"] {
+        site.machine.ok(&format!(
+            "printf '%s\\n' '#!/bin/sh' 'case $* in *{silent}*) exit 1 ;; esac' 'exec /usr/bin/systemctl \"$@\"' >/usr/local/bin/systemctl; \
+             chmod 755 /usr/local/bin/systemctl"
+        ));
+        let ran = site.mms(&["backup", "sabnzbd"]).exits(2);
+        site.machine.ok("rm /usr/local/bin/systemctl");
+        assert!(ran.text().contains("systemd does not say what runs"), "{silent}: {}", ran.text());
+        assert!(site.is_active("sabnzbd"));
+        assert_eq!(site.backups("sabnzbd"), before);
+    }
+
     // Something that takes its time to be read.
     site.machine.ok(
         "head -c 400000000 /dev/urandom >/home/mms/config/sabnzbd/large && chown mms: /home/mms/config/sabnzbd/large",

@@ -94,45 +94,47 @@
 //! | 88 | migrate | an empty file that cannot be read | 2 | `unreadable: Input/output error` | nothing has changed |
 //! | 89 | migrate | there is no tar | 2 | `there is no `tar`` | nothing has changed |
 //! | 90 | migrate | its containers are not known | 2 | `does not say which containers there are` | nothing has changed |
-//! | 91 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
-//! | 92 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
-//! | 93 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
-//! | 94 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
-//! | 95 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
-//! | 96 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
-//! | 97 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` or `cannot stop `radarr`` | nothing has changed |
-//! | 98 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
-//! | 99 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
-//! | 100 | migrate | a file grows while it is read | 0 | `complete:` | complete |
-//! | 101 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
-//! | 102 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
-//! | 103 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
-//! | 104 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
-//! | 105 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
-//! | 106 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
-//! | 107 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
-//! | 108 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
-//! | 109 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
-//! | 110 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
-//! | 111 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
-//! | 112 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
-//! | 113 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
-//! | 114 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
-//! | 115 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
-//! | 116 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
-//! | 117 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
-//! | 118 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
-//! | 119 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
-//! | 120 | migrate | the clock is ten years back | 0 | `complete:` | complete |
-//! | 121 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
-//! | 122 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 123 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 124 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 125 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
-//! | 126 | rollback | its sshd is killed while the service becomes well on the new host | 3 | `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
-//! | 127 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
-//! | 128 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
-//! | 129 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 91 | migrate | its units are not known | 2 | `systemd does not say which units there are` | nothing has changed |
+//! | 92 | migrate | its systemd does not say what runs | 2 | `look at what runs` | nothing has changed |
+//! | 93 | migrate | its version is newer | 2 | `which is older` | nothing has changed |
+//! | 94 | migrate | its version is newer, and that is accepted | 0 | `complete:` | complete |
+//! | 95 | migrate | no room for the notes there | 2 | `No space left` | nothing has changed |
+//! | 96 | migrate | no room for the notes on what is stopped | 2 | `cannot note what is stopped` | nothing has changed |
+//! | 97 | migrate | the service cannot be stopped | 2 | `cannot stop `radarr`` | nothing has changed |
+//! | 98 | migrate | the service hangs when it is stopped | 0 | `complete:` | complete |
+//! | 99 | migrate | something starts the service again | 2 | `does not stay stopped` or `files of `radarr` open` or `cannot stop `radarr`` | nothing has changed |
+//! | 100 | migrate | something writes to the data all the time | 2 | `differ from their copies` | nothing has changed |
+//! | 101 | migrate | a file changes, and keeps its size and time | 0 | `complete:` | complete |
+//! | 102 | migrate | a file grows while it is read | 0 | `complete:` | complete |
+//! | 103 | migrate | a file shrinks while it is read | 0 | `complete:` | complete |
+//! | 104 | migrate | a file vanishes while it is read | 0 | `complete:` | complete |
+//! | 105 | migrate | the tar that reads is killed | 2 | `cannot read the files` | nothing has changed |
+//! | 106 | migrate | the tar that unpacks is killed | 2 | `cannot unpack the files` | nothing has changed |
+//! | 107 | migrate | the sshd of the old host is killed | 3 | `as before` | nothing has changed |
+//! | 108 | migrate | the sshd of the new host is killed | 3 | `as before` | nothing has changed |
+//! | 109 | migrate | the connections to the old host end when the service has stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 110 | migrate | the old host goes away when the service has stopped | 3 | `is stopped on old-lxc` | nothing has changed, but that it is stopped there |
+//! | 111 | migrate | the new host goes away when the service is stopped | 3 | `runs on old-lxc again` | nothing has changed |
+//! | 112 | migrate | there is no room for it | 2 | `are needed` | nothing has changed |
+//! | 113 | migrate | the disk becomes full while it is copied | 2 | `No space left` | nothing has changed |
+//! | 114 | migrate | there is no room for the journal | 2 | `cannot note what is about to be done` | nothing has changed |
+//! | 115 | migrate | the data is a mount point | 2 | `is a mount point` | nothing has changed |
+//! | 116 | migrate | the service is not deployed | 2 | `is not deployed` | nothing has changed |
+//! | 117 | migrate | a backup is under way, and ends | 0 | `complete:` | complete |
+//! | 118 | migrate | a deploy is under way | 3 | `alice@laptop runs site.yml since noon` | nothing has changed |
+//! | 119 | migrate | another migration is under way | 2 | `has been at work meanwhile` | complete |
+//! | 120 | migrate | its shell is killed in the middle of the swap | 0, 2 | `connected again` or `swapped back` | complete, or nothing has changed |
+//! | 121 | migrate | the service does not become well on it | 2 | `swapped back` | nothing has changed |
+//! | 122 | migrate | the clock is ten years back | 0 | `complete:` | complete |
+//! | 123 | migrate | mms is killed | 0, killed | `complete:` | complete, or nothing has changed, or what was begun is noted |
+//! | 124 | migrate | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 125 | migrate | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 126 | migrate | nothing comes through from the old host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 127 | migrate | nothing comes through from the new host | 0, 3 | `nothing was changed` or `as before` or `stopped on old-lxc` or `completes` or `undoes` | complete, or nothing has changed, or what was begun is noted |
+//! | 128 | rollback | its sshd is killed while the service becomes well on the new host | 3 | `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 129 | rollback | mms is killed | 0, killed | `as before` | complete, or nothing has changed, or what was begun is noted |
+//! | 130 | rollback | the network to the old host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
+//! | 131 | rollback | the network to the new host is cut anywhere | 0, 3 | `nothing was changed` or `goes on where this one ended` | complete, or nothing has changed, or what was begun is noted |
 //!
 //! Killed at any moment on the machine, services that are stopped for their backup are in `tests/backup.rs`; killed migrations of
 //! containers in `tests/migrate.rs`. They run unless `MMS_TEST_MACHINE=0` (root, Debian; `tests/lab/README.md`). Random numbers are told, so that a

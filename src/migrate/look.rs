@@ -34,7 +34,7 @@ pub struct Seen {
     pub users: BTreeMap<String, (u32, String)>,
     /// Containers.
     pub containers: Vec<Container>,
-    /// Engines that did not say which containers there are, and whose.
+    /// Engines and service managers that did not say which containers and units there are, and whose.
     pub unknown: Vec<String>,
     /// Units that exist.
     pub units: Vec<Unit>,
@@ -186,14 +186,16 @@ fi
         text.push_str(&format!(
             r#"if command -v systemctl >/dev/null; then
   echo '@units -'
-  systemctl show --property={PROPERTIES} -- {units} 2>/dev/null
+  # Where it is installed and not booted, it has no units.
+  systemctl show --property={PROPERTIES} -- {units} 2>/dev/null || [ ! -d /run/systemd/system ] || {{ echo; echo '@unknown systemd -'; }}
   for bus in /run/user/*/bus; do
     [ -S "$bus" ] || continue
     id=${{bus#/run/user/}}; id=${{id%/bus}}; [ "$id" != 0 ] || continue
     owner=$(getent passwd "$id" | cut -d: -f1); [ -n "$owner" ] || continue
     echo "@units $owner"
     su -s /bin/sh "$owner" -c 'XDG_RUNTIME_DIR=/run/user/$(id -u); DBUS_SESSION_BUS_ADDRESS=unix:path=$XDG_RUNTIME_DIR/bus; export XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS
-      exec systemctl --user show --property={PROPERTIES} -- "$@"' sh {units} 2>/dev/null
+      exec systemctl --user show --property={PROPERTIES} -- "$@"' sh {units} 2>/dev/null ||
+      {{ echo; echo "@unknown systemd $owner"; }}
   done
   echo '@end'
 fi

@@ -47,19 +47,26 @@ impl Runner {
     }
 }
 
-/// How runners are: `@state number running enabled` for each.
+/// Whether an engine answers at all: one that does not knows nothing of a container that it does not show.
+fn answers(engine: &str, user: Option<&String>) -> String {
+    format!("{} >/dev/null", as_user(user, &format!("{engine} ps --quiet")))
+}
+
+/// How runners are: `@state number running enabled` for each. Fails where their manager does not say.
 pub fn states(runners: &[Runner]) -> String {
     let mut text = HEAD.to_owned();
     for (at, runner) in runners.iter().enumerate() {
         match runner {
+            // Every state has a name: who gets none was not answered.
             Runner::Unit { .. } => text.push_str(&format!(
-                "active=$({} 2>/dev/null); enabled=$({} 2>/dev/null)\ncase $active in active|activating|reloading|deactivating) run=yes ;; *) run=no ;; esac\necho \"@state {at} $run ${{enabled:-unknown}}\"\n",
+                "active=$({}); enabled=$({} 2>/dev/null)\ncase $active in '') exit 1 ;; active|activating|reloading|deactivating) run=yes ;; *) run=no ;; esac\necho \"@state {at} $run ${{enabled:-unknown}}\"\n",
                 runner.control("is-active"),
                 runner.control("is-enabled"),
             )),
-            Runner::Container { .. } => text.push_str(&format!(
-                "seen=$({} 2>/dev/null) || seen='false gone 0'\nset -- $seen\ncase $1 in true) run=yes ;; *) run=no ;; esac\nlimit=; [ \"${{3:-0}}\" = 0 ] || limit=:$3\necho \"@state {at} $run ${{2:-no}}$limit\"\n",
+            Runner::Container { engine, .. } => text.push_str(&format!(
+                "seen=$({} 2>/dev/null) || {{ {} && seen='false gone 0'; }} || exit 1\nset -- $seen\ncase $1 in true) run=yes ;; *) run=no ;; esac\nlimit=; [ \"${{3:-0}}\" = 0 ] || limit=:$3\necho \"@state {at} $run ${{2:-no}}$limit\"\n",
                 runner.control("inspect --type container --format '{{.State.Running}} {{or .HostConfig.RestartPolicy.Name \"no\"}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}'"),
+                answers(engine, runner.user()),
             )),
         }
     }
@@ -217,13 +224,14 @@ pub fn stop(was: &[Was]) -> String {
                 // 5: systemd does not know the unit.
                 text.push_str(&format!("{} || [ $? -eq 5 ] || failed=1\n", runner.control("stop")));
             }
-            Runner::Container { .. } => {
+            Runner::Container { engine, .. } => {
                 let there = runner.control("inspect --type container");
                 text.push_str(&format!("if {there} >/dev/null 2>&1; then\n"));
                 if !matches!(enabled.as_str(), "no" | "gone" | "") {
                     text.push_str(&format!("{} >/dev/null || failed=1\n", runner.control("update --restart=no")));
                 }
-                text.push_str(&format!("{} >/dev/null || failed=1\nfi\n", runner.control("stop -t 120")));
+                text.push_str(&format!("{} >/dev/null || failed=1\n", runner.control("stop -t 120")));
+                text.push_str(&format!("else\n{} || failed=1\nfi\n", answers(engine, runner.user())));
             }
         }
     }

@@ -198,3 +198,38 @@ fn what_tar_could_not_read_is_named() {
         std::fs::create_dir_all(at("notes/s")).unwrap();
     }
 }
+
+/// Who does not answer knows nothing: neither that a container is gone, nor that a unit does not run.
+#[test]
+fn what_is_not_known_is_not_taken_for_stopped() {
+    let unit = Runner::Unit { user: None, name: "sonarr.service".into() };
+    let container = Runner::Container { engine: "docker".into(), user: None, name: "radarr".into() };
+    let was = |runner: &Runner| Was { runner: runner.clone(), active: true, enabled: "always".into() };
+    let cases = [
+        ("docker", "case $1 in ps) ;; *) exit 1 ;; esac", &container, "@state 0 no gone\n", 0),
+        ("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1", &container, "", 1),
+        ("docker", "case $1 in inspect) echo 'true always 0' ;; esac", &container, "@state 0 yes always\n", 0),
+        (
+            "systemctl",
+            "case $1 in is-active) echo inactive; exit 4 ;; stop) exit 5 ;; esac",
+            &unit,
+            "@state 0 no unknown\n",
+            0,
+        ),
+        ("systemctl", "echo 'Failed to connect to bus' >&2; exit 1", &unit, "", 1),
+    ];
+    for (name, text, runner, answer, status) in cases {
+        let tools = tempfile::tempdir().unwrap();
+        let (at, program) = (tools.path().display(), tools.path().join(name));
+        std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        Command::new("chmod").arg("755").arg(&program).status().unwrap();
+        let asked = |script: &str| {
+            let output = Command::new("sh").arg("-c").arg(format!("PATH={at}:$PATH; {script}")).output().unwrap();
+            (String::from_utf8(output.stdout).unwrap(), output.status.code())
+        };
+        let states = asked(&source::states(std::slice::from_ref(runner)));
+        assert_eq!(states, (answer.to_owned(), Some(status)), "{name}: {text}");
+        let stopped = asked(&source::stop(&[was(runner)]));
+        assert_eq!(stopped.1, Some(status), "{name}: {text}");
+    }
+}

@@ -247,7 +247,7 @@ fn start_units(units: &[&String]) -> String {
 /// Every container unit that runs: one name on each line. Fails where systemd does not say: what ran would not be started again.
 pub(crate) fn active() -> String {
     format!(
-        r#"{PRELUDE}units=$(systemctl --user list-units --type=service --state=active,activating,reloading --plain --no-legend) || exit 1
+        r#"{PRELUDE}units=$(systemctl --user list-units --type=service --state=active,activating,reloading --plain --full --no-legend) || exit 1
 printf '%s\n' "$units" | while read -r name rest; do
   [ ! -f "{UNITS}/${{name%.service}}.container" ] || printf '%s\n' "$name"
 done

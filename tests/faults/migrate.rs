@@ -51,6 +51,20 @@ macro_rules! unit {
 
 const MEND_UNIT: &str = "rm -r /run/systemd/system/radarr.service.d; systemctl daemon-reload";
 
+/// systemd does not answer such a command.
+macro_rules! systemctl {
+    ($which:literal) => {
+        concat!(
+            "printf '%s\\n' '#!/bin/sh' 'case $* in ",
+            $which,
+            ") echo \"Failed to connect to bus\" >&2; exit 1 ;; esac' 'exec /usr/bin/systemctl \"$@\"' >/usr/local/bin/systemctl; ",
+            "chmod 755 /usr/local/bin/systemctl"
+        )
+    };
+}
+
+const MEND_SYSTEMCTL: &str = "rm /usr/local/bin/systemctl";
+
 pub const FAULTS: &[Fault] = &[
     there(
         "the old host cannot be reached",
@@ -98,6 +112,14 @@ pub const FAULTS: &[Fault] = &[
         &[2],
         "does not say which containers there are",
     ),
+    there(
+        "its units are not known",
+        systemctl!("*--property=*Id,*"),
+        MEND_SYSTEMCTL,
+        &[2],
+        "systemd does not say which units there are",
+    ),
+    there("its systemd does not say what runs", systemctl!("*is-active*"), MEND_SYSTEMCTL, &[2], "look at what runs"),
     there("its version is newer", "echo 99.1 >/root/.radarr", "rm /root/.radarr", &[2], "which is older"),
     fault("its version is newer, and that is accepted", By::During(downgraded), &[0], "complete:", Then::Complete),
     there(
