@@ -32,7 +32,8 @@ fn web(tag: &str, port: u16) -> Json {
 
 fn status_of(machine: &Machine) -> Vec<(String, Condition)> {
     let answer = machine.as_user(&status::probe_script(), None);
-    let services = status::read(&answer.stdout);
+    let status::HostStatus { services, silent } = status::read(&answer.stdout);
+    assert_eq!(silent, None);
     services.into_iter().flat_map(|service| service.containers).map(|it| (it.name, it.condition)).collect()
 }
 

@@ -239,6 +239,21 @@ fn newer_and_named(machine: &Machine, project: &Project) {
     assert!((1..=5).contains(&logs.stdout.lines().count()), "{logs:?}");
     let status = project.run(&["status", "radarr"]).exits(0);
     assert!(status.stdout.contains("1 of 1 containers well") && !status.stdout.contains("sonarr"), "{status:?}");
+    // What is not known is neither well nor stopped, and no plan is made of it.
+    for (name, asked, told) in [("podman", "ps", "Podman"), ("systemctl", "--user show", "systemd")] {
+        machine.ok(&format!(
+            "printf '%s\\n' '#!/bin/sh' 'case $* in \"{asked}\"*) exit 1 ;; esac' 'exec /usr/bin/{name} \"$@\"' >/usr/local/bin/{name}; \
+             chmod 755 /usr/local/bin/{name}"
+        ));
+        let status = project.run(&["status"]);
+        let plan = project.run(&["plan"]);
+        let logs = project.run(&["logs", "radarr", "-n", "5"]);
+        machine.ok(&format!("rm /usr/local/bin/{name}"));
+        assert!(status.exits(2).stderr.contains(&format!("{told} of `mms` does not answer")), "{name}");
+        let plan = plan.exits(2).text();
+        assert!(plan.contains("does not answer") || plan.contains("does not say which containers there are"), "{plan}");
+        assert!(!logs.exits(0).stdout.is_empty());
+    }
     for verb in ["deploy-service", "update", "logs", "status"] {
         let wrong = project.run(&[verb, "radar"]).exits(1);
         assert!(

@@ -62,6 +62,7 @@ impl Logs {
     async fn of_host(&self, engine: &Engine, host: &Arc<Host>, ui: &Ui, many: bool) -> Result<bool> {
         let found = of_host(engine, host).await?;
         let containers: Vec<String> = found
+            .services
             .iter()
             .filter(|service| service.service == self.service)
             .flat_map(|service| service.containers.iter().map(|container| container.name.clone()))

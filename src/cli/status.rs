@@ -12,7 +12,7 @@ use crate::engine::{Engine, Host, LockOptions, Parts, Question};
 use crate::error::{Error, Exit, Result};
 use crate::event::{Event, Sink};
 use crate::playbook::Vars;
-use crate::service::status::{self, Condition, ContainerStatus, ServiceStatus};
+use crate::service::status::{self, Condition, ContainerStatus, HostStatus, ServiceStatus};
 use crate::ui::{Style, Ui};
 use crate::vars::RunOptions;
 
@@ -34,7 +34,7 @@ impl Status {
         services::variables(&session, &self.services)?;
         let engine = looking(&session, self.limit.clone())?;
         let hosts = with_services(&engine)?;
-        let asking = futures::future::join_all(hosts.iter().map(|host| of_host(&engine, host)));
+        let asking = futures::future::join_all(hosts.iter().map(|host| known(&engine, host)));
         let asked = signals::until_stopped(asking).await;
         engine.close().await;
         let asked = asked.map_err(signals::Signal::error)?;
@@ -140,7 +140,7 @@ pub(super) fn user_of(engine: &Engine, host: &Host) -> Result<String> {
 }
 
 /// The services of a host. A host whose media user does not exist has none.
-pub(super) async fn of_host(engine: &Engine, host: &Arc<Host>) -> Result<Vec<ServiceStatus>> {
+pub(super) async fn of_host(engine: &Engine, host: &Arc<Host>) -> Result<HostStatus> {
     let question = Question { script: status::probe_script(), user: Some(user_of(engine, host)?) };
     let answer = engine.ask(host, &question, None).await?;
     if !answer.ok() {
@@ -149,6 +149,16 @@ pub(super) async fn of_host(engine: &Engine, host: &Arc<Host>) -> Result<Vec<Ser
         return Err(error);
     }
     Ok(status::read(&answer.stdout))
+}
+
+/// The same, where systemd and Podman both say how they are.
+async fn known(engine: &Engine, host: &Arc<Host>) -> Result<Vec<ServiceStatus>> {
+    let HostStatus { services, silent } = of_host(engine, host).await?;
+    let Some(silent) = silent else { return Ok(services) };
+    let (who, ask) =
+        if silent == "systemd" { ("systemd", "systemctl --user list-units") } else { ("Podman", "podman ps --all") };
+    let text = format!("{}: {who} of `{}` does not answer", host.name(), user_of(engine, host)?);
+    Err(Error::new(crate::error::ErrorKind::Failed, text).hint(format!("`{ask}` there, as that user, says why")))
 }
 
 fn show(ui: &Ui, json: bool, host: &str, found: &[ServiceStatus]) {

@@ -147,10 +147,20 @@ async fn observe(remote: &Remote<'_>, request: &Request<'_>) -> Result<Observed,
     match remote.probe(observe::script(&question)).await {
         Ok(answer) if answer.ok() => {
             let seen = observe::parse(&answer.stdout);
-            // Without systemd's answer everything would look as if it did not run, and be started anew.
-            if seen.bus && seen.podman.is_some() && seen.services.is_empty() && !question.services.is_empty() {
+            // Without systemd's answer everything would look as if it did not run, and be started anew; without Podman's, as if it
+            // ran what it shall. Where there is no service yet, Podman may still have to be set up.
+            let nothing =
+                seen.bus && seen.podman.is_some() && seen.services.is_empty() && !question.services.is_empty();
+            if nothing || seen.silent.contains("systemd") {
                 return Err(Failure::new(format!("the service manager of `{}` does not answer", remote.user))
                     .hint(format!("`systemctl --user --machine={}@ status` on the host says more", remote.user)));
+            }
+            if seen.silent.contains("podman") && !seen.states.is_empty() {
+                return Err(Failure::new(format!(
+                    "Podman of `{}` does not say which containers there are",
+                    remote.user
+                ))
+                .hint("`podman ps --all` on the host, as that user, says why"));
             }
             Ok(seen)
         }

@@ -43,6 +43,8 @@ pub struct Observed {
     pub podman: Option<Version>,
     /// The salt of the host's secret names; nothing before the first deploy with secrets.
     pub salt: Option<String>,
+    /// Who was asked and did not answer, `systemd` or `podman`: what they know is missing below, and not absent there.
+    pub silent: BTreeSet<String>,
     /// Unit files: name → text.
     pub units: BTreeMap<String, String>,
     /// What mms remembers: service → state.
@@ -138,8 +140,9 @@ file() { [ -f "$2" ] && [ -r "$2" ] || return 0; printf '@%s %s %s\n' "$1" "$(wc
 const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,NRestarts,Job,NeedDaemonReload,ActiveEnterTimestamp";
 
 /// What systemd and Podman say; `$services` holds the services.
-const LIVE: &str = r#"systemd=$(systemctl --user show --property="$properties" -- $services 2>/dev/null) && say systemd - "$systemd"
-say containers - "$(podman ps --all --no-trunc --format '{{.Names}}|{{.Image}}|{{.ImageID}}|{{.State}}|{{.Status}}' 2>/dev/null)"
+const LIVE: &str = r#"systemd=$(systemctl --user show --property="$properties" -- $services 2>/dev/null) && say systemd - "$systemd" || say silent systemd -
+containers=$(podman ps --all --no-trunc --format '{{.Names}}|{{.Image}}|{{.ImageID}}|{{.State}}|{{.Status}}' 2>/dev/null) &&
+  say containers - "$containers" || say silent podman -
 "#;
 
 /// The script that sees everything a deploy needs.
@@ -209,6 +212,7 @@ pub fn parse(answer: &[u8]) -> Observed {
             "uid" => seen.uid = text.trim().parse().unwrap_or_default(),
             "linger" => seen.linger = true,
             "bus" => seen.bus = true,
+            "silent" => drop(seen.silent.insert(name.to_owned())),
             "podman" => seen.podman = text.parse().ok(),
             "salt" => seen.salt = Some(text.trim().to_owned()).filter(|salt| !salt.is_empty()),
             "state" => {
@@ -329,6 +333,36 @@ mod tests {
         assert!(seen.services["b.service"].job && seen.services["b.service"].stale);
         assert_eq!(seen.containers["a"].health, Some(Wellness::Healthy));
         assert_eq!((seen.containers["a"].image_id.as_str(), seen.containers["b"].health), ("abc", None));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named() {
+        let tools = tempfile::tempdir().unwrap();
+        let asked = |systemctl: &str, podman: &str| {
+            for (name, text) in [("systemctl", systemctl), ("podman", podman)] {
+                let program = tools.path().join(name);
+                std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+                std::process::Command::new("chmod").arg("755").arg(&program).status().unwrap();
+            }
+            let script = format!("PATH={}:$PATH\n{}", tools.path().display(), live_script(&[], Duration::ZERO));
+            let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+            parse(&output.stdout)
+        };
+        let unit = "echo Id=a.service; echo ActiveState=active";
+        let container = "echo 'a|docker.io/x:1|abc|running|Up 2 minutes (healthy)'";
+        let seen = asked(unit, container);
+        assert_eq!((seen.silent.len(), seen.services.len(), seen.containers.len()), (0, 1, 1));
+        assert_eq!(asked(unit, "").silent.len(), 0, "there may be no container");
+        let seen = asked(unit, "echo 'database is locked' >&2; exit 125");
+        assert_eq!(
+            (seen.silent.iter().map(String::as_str).collect::<Vec<_>>(), seen.services.len()),
+            (vec!["podman"], 1)
+        );
+        let seen = asked("exit 1", container);
+        assert_eq!(
+            (seen.silent.iter().map(String::as_str).collect::<Vec<_>>(), seen.containers.len()),
+            (vec!["systemd"], 1)
+        );
     }
 
     #[test]

@@ -12,6 +12,15 @@ pub fn probe_script() -> String {
     observe::script(&Question::default())
 }
 
+/// What is known of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostStatus {
+    /// Its services.
+    pub services: Vec<ServiceStatus>,
+    /// Who did not answer, `systemd` or `podman`. Without systemd everything looks stopped, without Podman healthy.
+    pub silent: Option<String>,
+}
+
 /// A service on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceStatus {
@@ -66,8 +75,8 @@ impl ServiceStatus {
 }
 
 /// Reads the answer of [`probe_script`]: services in alphabetical order, strangers last.
-pub fn read(answer: &[u8]) -> Vec<ServiceStatus> {
-    let seen = observe::parse(answer);
+pub fn read(answer: &[u8]) -> HostStatus {
+    let mut seen = observe::parse(answer);
     let mut services: BTreeMap<(bool, &str), Vec<ContainerStatus>> = BTreeMap::new();
     let known = seen.states.values().flat_map(|state| state.units.keys());
     let files: std::collections::BTreeSet<&String> = seen.units.keys().chain(known).collect();
@@ -76,10 +85,11 @@ pub fn read(answer: &[u8]) -> Vec<ServiceStatus> {
         let service = owner.map_or("", |state| state.service.as_str());
         services.entry((service.is_empty(), service)).or_default().push(container(&seen, file, name));
     }
-    services
+    let services = services
         .into_iter()
         .map(|((_, service), containers)| ServiceStatus { service: service.to_owned(), containers })
-        .collect()
+        .collect();
+    HostStatus { services, silent: seen.silent.pop_first() }
 }
 
 fn container(seen: &Observed, file: &str, name: &str) -> ContainerStatus {
@@ -138,8 +148,9 @@ mod tests {
             record("containers", "-", podman),
         ]
         .concat();
-        let services = read(answer.as_bytes());
-        assert_eq!(services.len(), 2);
+        let HostStatus { services, silent } = read(answer.as_bytes());
+        assert_eq!((services.len(), silent), (2, None));
+        assert_eq!(read(format!("{answer}@silent 1 podman\n-\n").as_bytes()).silent.as_deref(), Some("podman"));
         let (ours, other) = (&services[0], &services[1]);
         assert_eq!((ours.service.as_str(), other.service.as_str()), ("s", ""));
         assert_eq!((ours.containers[0].condition, ours.containers[0].drifted), (Condition::Well, false));

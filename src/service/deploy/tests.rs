@@ -215,6 +215,23 @@ fn a_service_manager_that_does_not_answer_is_not_a_host_without_services() {
     assert!(machine.runs().is_empty());
 }
 
+#[test]
+fn a_podman_that_does_not_answer_may_only_have_to_be_set_up_where_nothing_is_deployed() {
+    let definition = app();
+    let running = host(&[("app", unit(&definition))]);
+    let silent = record("silent", "podman", "-");
+    let deploy = |seen: String| {
+        let machine = Machine::new(|_: &str| answer(0, &seen));
+        let failure = machine.deploy("mms.service", json!({"name": "app", "definition": definition})).unwrap_err();
+        (failure.msg, machine.runs().len())
+    };
+    let told = "Podman of `mms` does not say which containers there are".to_owned();
+    assert_eq!(deploy(running.clone() + &silent), (told.clone(), 0));
+    let bare: String =
+        record("uid", "-", "1100") + &record("bus", "-", "yes") + &record("podman", "-", "podman version 5.8.0");
+    assert_ne!(deploy(bare + &record("systemd", "-", "Id=app.service") + &silent).0, told);
+}
+
 /// A deploy that changes two INI files of a service, on a host that refuses some scripts.
 fn change_settings(refuses: impl Fn(&str) -> bool + Send + Sync) -> (String, Vec<String>) {
     let mut definition = app();
