@@ -10,6 +10,7 @@ mod escalate;
 pub mod fake;
 mod local;
 mod process;
+mod seen;
 mod session;
 mod shell;
 mod ssh;

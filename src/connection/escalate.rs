@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::process::{Chunk, Process, Purpose, Transport};
+use super::process::{Process, Purpose, Transport};
+use super::seen::Seen;
 use super::{Become, BecomeMethod, ConnectionError, ConnectionErrorKind};
 use crate::sh;
 
@@ -110,29 +111,18 @@ impl<'a> Request<'a> {
             let place = self.transport.place();
             ConnectionError::lost(format!("the connection to {place} was lost while becoming `{}`", self.wanted.user))
         };
-        input.send(self.line().into()).await.map_err(|_| lost())?;
+        // Whether it has gone already shows in what comes from it, which also says why.
+        let _ = input.send(self.line().into()).await;
         let (ready, same, nouser) =
             (format!("{}ready\n", self.nonce), format!("{}same\n", self.nonce), format!("{}nouser\n", self.nonce));
         let mut seen = Seen::default();
         let mut sent = false;
         loop {
-            match output.recv().await {
-                Some(Chunk::Stdout(bytes)) => seen.stdout.push_str(&String::from_utf8_lossy(&bytes)),
-                Some(Chunk::Stderr(bytes)) => seen.stderr.push_str(&String::from_utf8_lossy(&bytes)),
-                Some(Chunk::Exit(code)) => {
-                    // What it said last may still be under way.
-                    seen.drain(&mut output).await;
-                    if seen.stdout.contains(&same) {
-                        return Ok(Entered::Same);
-                    }
-                    if seen.stdout.contains(&nouser) {
-                        return Err(self.no_such_user());
-                    }
-                    return Err(self.refused(code, &seen, sent));
-                }
-                None => return Err(lost()),
+            let exited = seen.take(output.recv().await.ok_or_else(lost)?);
+            if exited.is_some() {
+                seen.drain(&mut output).await;
             }
-            if seen.stdout.contains(&ready) {
+            if exited.is_none() && seen.stdout.contains(&ready) {
                 return Ok(Entered::Ready(Process { input, output, guard }));
             }
             if seen.stdout.contains(&same) {
@@ -141,11 +131,14 @@ impl<'a> Request<'a> {
             if seen.stdout.contains(&nouser) {
                 return Err(self.no_such_user());
             }
+            if let Some(code) = exited {
+                return Err(self.refused(code, &seen, sent));
+            }
             if self.asks(&mut seen) {
                 match &self.wanted.password {
                     Some(_) if sent => return Err(self.wrong_password()),
                     Some(password) => {
-                        input.send(format!("{password}\n").into()).await.map_err(|_| lost())?;
+                        let _ = input.send(format!("{password}\n").into()).await;
                         sent = true;
                     }
                     None => return Err(self.needs_password()),
@@ -235,33 +228,5 @@ impl<'a> Request<'a> {
             ConnectionErrorKind::Become,
             format!("cannot become `{}` on {}: {what}", self.wanted.user, self.transport.place()),
         )
-    }
-}
-
-#[derive(Default)]
-struct Seen {
-    stdout: String,
-    stderr: String,
-}
-
-impl Seen {
-    async fn drain(&mut self, output: &mut tokio::sync::mpsc::Receiver<Chunk>) {
-        let rest = async {
-            while let Some(chunk) = output.recv().await {
-                match chunk {
-                    Chunk::Stdout(bytes) => self.stdout.push_str(&String::from_utf8_lossy(&bytes)),
-                    Chunk::Stderr(bytes) => self.stderr.push_str(&String::from_utf8_lossy(&bytes)),
-                    Chunk::Exit(_) => {}
-                }
-            }
-        };
-        let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
-    }
-
-    /// The last line that the program itself wrote.
-    fn said(&self, nonce: &str) -> String {
-        let lines = self.stderr.lines().chain(self.stdout.lines());
-        let own = lines.map(str::trim).rfind(|line| !line.is_empty() && !line.contains(nonce));
-        own.unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
     }
 }

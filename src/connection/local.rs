@@ -48,11 +48,12 @@ impl Local {
         let (sender, output) = mpsc::channel(OUTPUT_QUEUE);
         let (guard, dropped) = oneshot::channel();
         let feeding = child.stdin.take().map(|stdin| tokio::spawn(feed(stdin, inbox)).abort_handle());
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(read(stdout, sender.clone(), Chunk::Stdout));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(read(stderr, sender.clone(), Chunk::Stderr));
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                tokio::join!(read(stdout, sender.clone(), Chunk::Stdout), read(stderr, sender.clone(), Chunk::Stderr));
+                let _ = sender.send(Chunk::End).await;
+            });
         }
         tokio::spawn(watch(child, feeding, sender, dropped));
         Ok(Process { input, output, guard })

@@ -20,19 +20,22 @@ pub(crate) const OUTPUT_QUEUE: usize = 64;
 pub(crate) const INPUT_QUEUE: usize = 16;
 
 /// Something that came from a process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Chunk {
     Stdout(Bytes),
     Stderr(Bytes),
-    /// Its exit status; 128+n for a signal. Output may still follow.
+    /// Its exit status; 128+n for a signal. Output may still follow: sshd tells of the end of a process as soon as it knows, and sends
+    /// what it had read from it before then.
     Exit(i32),
+    /// All of its output has come. The exit status may still follow.
+    End,
 }
 
 /// A running process. Dropping it closes its streams.
 pub(crate) struct Process {
     /// Its stdin; dropping the sender closes it.
     pub input: mpsc::Sender<Bytes>,
-    /// What comes from it. The end of the queue is the end of the process and of its output.
+    /// What comes from it. When the queue ends without a [`Chunk::Exit`] or a [`Chunk::End`], the connection is lost.
     pub output: mpsc::Receiver<Chunk>,
     /// Dropped to say that nobody is interested any longer.
     pub guard: oneshot::Sender<()>,

@@ -25,7 +25,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::escalate::{self, Entered};
-use super::process::{Chunk, Process, Purpose, Transport};
+use super::process::{Process, Purpose, Transport};
+use super::seen::Seen;
 use super::{Answer, Become, ConnectionError, Frame, Shell};
 use crate::sh;
 
@@ -87,8 +88,8 @@ impl Opener {
         let (key, hello, epitaph) = (nonce(), nonce(), nonce());
         let mut text = encode::plumbing(self.transport.shell(), &epitaph);
         text.push_str(&format!("{key}\n{key}{}echo {hello}-$$-\n", self.environment()));
-        let silent = || self.silent("the connection was lost while the shell started");
-        process.input.send(text.into()).await.map_err(|_| silent())?;
+        // Whether it has gone already shows in what comes from it, which also says why.
+        let _ = process.input.send(text.into()).await;
         match tokio::time::timeout(PATIENCE, self.greeting(&mut process, &hello)).await {
             Ok(pid) => Ok(Some(Live { process, key, pid: pid?, epitaph })),
             Err(_) => Err(self
@@ -100,22 +101,18 @@ impl Opener {
     /// Waits for the shell's first words; its process id.
     async fn greeting(&self, process: &mut Process, hello: &str) -> Result<u32, ConnectionError> {
         let silent = || self.silent("the connection was lost while the shell started");
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut seen = Seen::default();
         loop {
-            match process.output.recv().await {
-                Some(Chunk::Stdout(bytes)) => stdout.push_str(&String::from_utf8_lossy(&bytes)),
-                Some(Chunk::Stderr(bytes)) => stderr.push_str(&String::from_utf8_lossy(&bytes)),
-                Some(Chunk::Exit(code)) => {
-                    let said = stderr.lines().chain(stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
-                    let said = said.map_or_else(|| format!("status {code}"), str::to_owned);
-                    let shell = self.transport.shell();
-                    return Err(self.silent(&format!("`{shell}` ended at once ({said})")).hint(
-                        "the login shell must be able to run commands (not `nologin`), and `ansible_shell_executable` must exist",
-                    ));
-                }
-                None => return Err(silent()),
+            if let Some(code) = seen.take(process.output.recv().await.ok_or_else(silent)?) {
+                seen.drain(&mut process.output).await;
+                let said = seen.said(hello);
+                let said = if said.is_empty() { format!("status {code}") } else { said };
+                let shell = self.transport.shell();
+                return Err(self.silent(&format!("`{shell}` ended at once ({said})")).hint(
+                    "the login shell must be able to run commands (not `nologin`), and `ansible_shell_executable` must exist",
+                ));
             }
-            let pid = stdout.split_once(hello).and_then(|(_, rest)| rest.split('-').nth(1)?.parse().ok());
+            let pid = seen.stdout.split_once(hello).and_then(|(_, rest)| rest.split('-').nth(1)?.parse().ok());
             if let Some(pid) = pid {
                 return Ok(pid);
             }

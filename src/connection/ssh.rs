@@ -188,7 +188,16 @@ async fn read(
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => Chunk::Stderr(data),
             Some(ChannelMsg::ExitStatus { exit_status }) => Chunk::Exit(i32::try_from(exit_status).unwrap_or(255)),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => Chunk::Exit(128 + number(&signal_name)),
-            Some(ChannelMsg::Close) | None => return,
+            Some(ChannelMsg::Eof) => Chunk::End,
+            // Not every server says that the output has ended before it closes the channel.
+            Some(ChannelMsg::Close) => {
+                tokio::select! {
+                    _ = output.send(Chunk::End) => {}
+                    _ = &mut dropped => {}
+                }
+                return;
+            }
+            None => return,
             Some(_) => continue,
         };
         // A full queue holds the sender back until the receiver has caught up or gone.

@@ -20,8 +20,12 @@ const PIECE: usize = 256 << 10;
 /// How much of a file is written at once: each write is a trip to another thread.
 const WRITE: usize = 1 << 20;
 
-/// How long output may still come after the command has ended, when a process it left behind holds its output open.
+/// How long words may still come after the command has ended, when a process it left behind holds its output open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long the output of a command that has ended may stand still where every byte of it counts. A connection that is lost is
+/// noticed sooner.
+const LAST_BYTES: Duration = Duration::from_secs(90);
 
 /// Runs a command with a local file as its stdin.
 pub(crate) async fn send(
@@ -55,7 +59,7 @@ pub(crate) async fn send(
         drop(input);
         Ok::<_, io::Error>(())
     };
-    let collecting = collect(&mut output, None);
+    let collecting = words(&mut output);
     tokio::pin!(feeding, collecting);
     let mut done = false;
     let answer = loop {
@@ -65,7 +69,7 @@ pub(crate) async fn send(
                 result.map_err(|error| local("read", from, &error))?;
                 done = true;
             }
-            answer = &mut collecting => break answer.map_err(|error| local("read", from, &error))?,
+            answer = &mut collecting => break answer,
         }
     };
     drop(guard);
@@ -94,9 +98,15 @@ pub(crate) async fn receive(
 
     let Running { input, mut output, guard } = Running::start(transport, become_user, command, "").await?;
     drop(input);
-    let answer = collect(&mut output, Some(&mut file)).await.map_err(|error| failed(&error))?;
+    let (mut answer, mut ending) = (Answer::default(), Ending::default());
+    while let Some(said) = ending.next(&mut output, LAST_BYTES).await {
+        match said {
+            Said::Stdout(bytes) => file.write_all(&bytes).await.map_err(|error| failed(&error))?,
+            Said::Stderr(bytes) => answer.stderr.extend_from_slice(&bytes),
+        }
+    }
     drop(guard);
-    let answer = answer.ok_or_else(|| lost(transport))?;
+    answer.rc = ending.of_whole_output().ok_or_else(|| lost(transport))?;
     if answer.ok() {
         file.flush().await.map_err(|error| failed(&error))?;
         temporary.persist(to).map_err(|error| failed(&error.error))?;
@@ -120,13 +130,13 @@ pub(crate) async fn send_pieces(
             }
         }
     };
-    let collecting = collect(&mut output, None);
+    let collecting = words(&mut output);
     tokio::pin!(feeding, collecting);
     let mut done = false;
     let answer = loop {
         tokio::select! {
             () = &mut feeding, if !done => done = true,
-            answer = &mut collecting => break answer.unwrap_or_default(),
+            answer = &mut collecting => break answer,
         }
     };
     drop(guard);
@@ -142,29 +152,21 @@ pub(crate) async fn receive_pieces(
 ) -> Result<Answer, ConnectionError> {
     let Running { input, mut output, guard } = Running::start(transport, become_user, command, "").await?;
     drop(input);
-    let mut answer = Answer::default();
-    let mut ended = false;
-    loop {
-        let next = if ended {
-            tokio::time::timeout(LAST_WORDS, output.recv()).await.unwrap_or_default()
-        } else {
-            output.recv().await
-        };
-        match next {
-            Some(Chunk::Stdout(bytes)) => {
+    let (mut answer, mut ending) = (Answer::default(), Ending::default());
+    while let Some(said) = ending.next(&mut output, LAST_BYTES).await {
+        match said {
+            Said::Stdout(bytes) => {
                 if pieces.send(bytes).await.is_err() {
                     // As a program whose reader is gone.
                     return Ok(Answer { rc: 141, ..answer });
                 }
             }
-            Some(Chunk::Stderr(bytes)) => answer.stderr.extend_from_slice(&bytes),
-            Some(Chunk::Exit(code)) => (answer.rc, ended) = (code, true),
-            None => {
-                drop(guard);
-                return if ended { Ok(answer) } else { Err(lost(transport)) };
-            }
+            Said::Stderr(bytes) => answer.stderr.extend_from_slice(&bytes),
         }
     }
+    drop(guard);
+    answer.rc = ending.of_whole_output().ok_or_else(|| lost(transport))?;
+    Ok(answer)
 }
 
 /// What is put before a command to give it so many bytes of the channel as its stdin. If the connection is cut before the end mark
@@ -209,33 +211,60 @@ impl Running {
             .collect();
         let line =
             format!("__mms_l=$(printf {};echo x);{fed}(eval \"${{__mms_l%x}}\")\n", sh::quote(&format!(r"\n{text}")));
-        input.send(line.into()).await.map_err(|_| lost(transport))?;
+        // Whether it has gone already shows in what comes from it.
+        let _ = input.send(line.into()).await;
         Ok(Self { input, output, guard })
     }
 }
 
-/// Takes everything a command says, stdout into a file if there is one. `None` when the connection was lost before the exit
-/// status came.
-async fn collect(
-    output: &mut mpsc::Receiver<Chunk>,
-    mut file: Option<&mut BufWriter<tokio::fs::File>>,
-) -> io::Result<Option<Answer>> {
-    let mut answer = Answer::default();
-    let mut ended = false;
-    loop {
-        let next = if ended {
-            tokio::time::timeout(LAST_WORDS, output.recv()).await.unwrap_or_default()
-        } else {
-            output.recv().await
-        };
-        match (next, &mut file) {
-            (Some(Chunk::Stdout(bytes)), Some(file)) => file.write_all(&bytes).await?,
-            (Some(Chunk::Stdout(bytes)), None) => answer.stdout.extend_from_slice(&bytes),
-            (Some(Chunk::Stderr(bytes)), _) => answer.stderr.extend_from_slice(&bytes),
-            (Some(Chunk::Exit(code)), _) => (answer.rc, ended) = (code, true),
-            (None, _) => return Ok(ended.then_some(answer)),
+/// Something a command wrote.
+enum Said {
+    Stdout(Bytes),
+    Stderr(Bytes),
+}
+
+/// What is known of the end of a command: its exit status and the end of its output come in either order.
+#[derive(Default)]
+struct Ending {
+    rc: Option<i32>,
+    whole: bool,
+}
+
+impl Ending {
+    /// What the command wrote next. `None` when there is nothing more to wait for; `patience` is for output after its end.
+    async fn next(&mut self, output: &mut mpsc::Receiver<Chunk>, patience: Duration) -> Option<Said> {
+        loop {
+            let next = match self.rc {
+                Some(_) if self.whole => return None,
+                Some(_) => tokio::time::timeout(patience, output.recv()).await.unwrap_or_default(),
+                None => output.recv().await,
+            };
+            match next? {
+                Chunk::Stdout(bytes) => return Some(Said::Stdout(bytes)),
+                Chunk::Stderr(bytes) => return Some(Said::Stderr(bytes)),
+                Chunk::Exit(code) => self.rc = Some(code),
+                Chunk::End => self.whole = true,
+            }
         }
     }
+
+    /// The exit status, of a command whose output must not be a part taken for the whole.
+    fn of_whole_output(&self) -> Option<i32> {
+        self.rc.filter(|&rc| self.whole || rc != 0)
+    }
+}
+
+/// Takes everything that a command says whose exit status is the answer. `None` when the connection was lost before that came.
+async fn words(output: &mut mpsc::Receiver<Chunk>) -> Option<Answer> {
+    let (mut answer, mut ending) = (Answer::default(), Ending::default());
+    while let Some(said) = ending.next(output, LAST_WORDS).await {
+        match said {
+            Said::Stdout(bytes) => answer.stdout.extend_from_slice(&bytes),
+            Said::Stderr(bytes) => answer.stderr.extend_from_slice(&bytes),
+        }
+    }
+    answer.rc = ending.rc?;
+    Some(answer)
 }
 
 fn lost(transport: &dyn Transport) -> ConnectionError {
@@ -244,4 +273,123 @@ fn lost(transport: &dyn Transport) -> ConnectionError {
 
 fn local(verb: &str, path: &Path, error: &io::Error) -> ConnectionError {
     ConnectionError::new(ConnectionErrorKind::LocalFile, format!("cannot {verb} `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// Starts processes that say what is written here, and keep their output open afterwards if they are `held`.
+    struct Scripted {
+        says: Vec<(u64, Chunk)>,
+        held: bool,
+    }
+
+    /// A chunk and how long it lets wait, in milliseconds.
+    fn scripted(says: impl IntoIterator<Item = (u64, Chunk)>) -> Scripted {
+        Scripted { says: says.into_iter().collect(), held: false }
+    }
+
+    fn text(text: &'static str) -> (u64, Chunk) {
+        (0, Chunk::Stdout(Bytes::from_static(text.as_bytes())))
+    }
+
+    const EXIT: (u64, Chunk) = (0, Chunk::Exit(0));
+    const END: (u64, Chunk) = (0, Chunk::End);
+
+    impl Transport for Scripted {
+        fn spawn(&self, _: Purpose) -> BoxFuture<'_, Result<Process, ConnectionError>> {
+            let (input, mut inbox) = mpsc::channel::<Bytes>(1);
+            let (sender, output) = mpsc::channel(16);
+            let (guard, dropped) = oneshot::channel::<()>();
+            let says = self.says.clone();
+            let held = self.held;
+            tokio::spawn(async move {
+                inbox.recv().await;
+                for (pause, chunk) in says {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    sender.send(chunk).await.unwrap();
+                }
+                if held {
+                    let _ = dropped.await;
+                }
+            });
+            Box::pin(std::future::ready(Ok(Process { input, output, guard })))
+        }
+
+        fn shell(&self) -> &str {
+            "/bin/sh"
+        }
+
+        fn place(&self) -> &str {
+            "lab"
+        }
+
+        fn login_user(&self) -> Option<&str> {
+            None
+        }
+
+        fn reset(&self) -> BoxFuture<'_, Result<(), ConnectionError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// What a file and a queue get of it. Of what failed the file is not there.
+    async fn received(transport: &Scripted) -> Result<(i32, String), String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let of_file = receive(transport, None, "cat", &file).await;
+        let (sender, mut pieces) = mpsc::channel(16);
+        let of_pieces = receive_pieces(transport, None, "cat", sender).await;
+        assert_eq!(of_file.as_ref().ok().map(|answer| answer.rc), of_pieces.ok().map(|answer| answer.rc));
+        match of_file {
+            Ok(answer) => {
+                let mut all = vec![];
+                while let Some(piece) = pieces.recv().await {
+                    all.extend_from_slice(&piece);
+                }
+                let all = String::from_utf8(all).unwrap();
+                assert_eq!(std::fs::read_to_string(&file).ok(), answer.ok().then(|| all.clone()));
+                Ok((answer.rc, all))
+            }
+            Err(error) => {
+                assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+                Err(error.message)
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_whole_output_is_received_or_none() {
+        let whole = Ok((0, "one two".to_owned()));
+        assert_eq!(received(&scripted([text("one"), text(" two"), END, EXIT])).await, whole);
+        // As sshd does where the network is slow.
+        let late = (1200, Chunk::Stdout(Bytes::from_static(b" two")));
+        assert_eq!(received(&scripted([text("one"), EXIT, late, END])).await, whole);
+
+        let lost = Err("the connection to lab was lost during a file transfer".to_owned());
+        assert_eq!(received(&scripted([text("one"), EXIT])).await, lost);
+        assert_eq!(received(&scripted([text("one"), END])).await, lost);
+        assert_eq!(received(&scripted([text("one")])).await, lost);
+        assert_eq!(received(&scripted([text("one"), (0, Chunk::Exit(3))])).await, Ok((3, "one".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_takes_something_has_ended_when_its_status_is_known() {
+        for says in [vec![text("done"), EXIT], vec![EXIT, text("done"), END]] {
+            for held in [false, true] {
+                let (sender, pieces) = mpsc::channel(1);
+                drop(sender);
+                let transport = Scripted { says: says.clone(), held };
+                let answer = send_pieces(&transport, None, "cat", pieces).await.unwrap();
+                assert_eq!((answer.rc, answer.stdout_text().as_ref()), (0, "done"));
+            }
+        }
+    }
 }

@@ -55,6 +55,19 @@ async fn a_login_shell_that_runs_nothing_is_named() {
     insta::assert_snapshot!(rendered(&sshd, &error));
 }
 
+/// sshd sends the exit status as soon as it knows it, and what the command wrote after it.
+#[tokio::test]
+async fn last_words_that_come_after_the_exit_status_are_told() {
+    let Some(sshd) = Sshd::start(
+        "ForceCommand (sleep 0.3; kill -CONT $PPID) >/dev/null 2>&1 & kill -STOP $PPID; echo This account is not available; exit 1",
+    ) else {
+        return;
+    };
+    let connection = connect(&sshd.target(), &support::options()).await.unwrap();
+    let error = connection.shell(None).await.err().unwrap().to_string();
+    assert!(error.contains("(This account is not available)"), "{error}");
+}
+
 #[tokio::test]
 async fn noise_of_a_login_is_ignored() {
     let Some(sshd) = Sshd::start("ForceCommand echo welcome; echo careful >&2; eval \"$SSH_ORIGINAL_COMMAND\"") else {

@@ -159,7 +159,7 @@ impl<'a> Serving<'a> {
                         self.decoder.push(Side::Stderr, &bytes);
                         self.answer();
                     }
-                    Some(Chunk::Exit(_)) => {}
+                    Some(Chunk::Exit(_) | Chunk::End) => {}
                     None => return match dying {
                         Some((status, _)) => self.bury(&status),
                         None => self.give_up("the connection was lost while it ran"),
@@ -323,7 +323,7 @@ fn kill(opener: Opener, pid: u32, scope: Scope) -> BoxFuture<'static, Result<(),
             match live.process.output.recv().await {
                 Some(Chunk::Stdout(bytes)) => decoder.push(Side::Stdout, &bytes),
                 Some(Chunk::Stderr(bytes)) => decoder.push(Side::Stderr, &bytes),
-                Some(Chunk::Exit(_)) | None => break,
+                Some(Chunk::Exit(_) | Chunk::End) | None => break,
             }
         }
         Ok(())
