@@ -105,9 +105,12 @@ impl<'a> Hosts<'a> {
         }
         // What is not seen could be running on the data that is copied.
         if let Some(manager) = seen.unknown.first() {
-            let (what, ask) = match manager.strip_prefix("systemd") {
-                Some(_) => ("units", "systemctl list-units".to_owned()),
-                None => ("containers", format!("{manager} ps --all")),
+            let (name, user) = manager.split_once(" of ").unwrap_or((manager, ""));
+            let (what, ask) = match (name, user) {
+                ("systemd", "") => ("units", "systemctl list-units".to_owned()),
+                ("systemd", user) => ("units", format!("systemctl --user --machine={user}@ list-units")),
+                (engine, "") => ("containers", format!("{engine} ps --all")),
+                (engine, user) => ("containers", format!("su {user} -c '{engine} ps --all'")),
             };
             return Err(Error::new(
                 ErrorKind::Failed,

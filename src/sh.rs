@@ -28,6 +28,14 @@ pub fn join<I: IntoIterator<Item = W>, W: AsRef<str>>(words: I) -> String {
     words.into_iter().map(|word| quote(word.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
+/// A program of a test that stands for another one: a script at this place.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn stand_in(place: &std::path::Path, text: &str) {
+    std::fs::write(place, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

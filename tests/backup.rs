@@ -251,12 +251,10 @@ fn mirrors(site: &Site) {
 
     // A disk that takes nothing: `sync` alone says nothing of that. No mirror is made of it, and none is given up for it.
     let bad_disk = |arguments: &[&str]| {
-        let sync = "/usr/local/bin/sync";
-        site.machine.ok(&format!(
-            "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = -f ] || exec /usr/bin/sync \"$@\"' 'echo sync: Input/output error >&2; exit 1' >{sync}; chmod 755 {sync}"
-        ));
+        let bad = r#"[ "$1" = -f ] || exec /usr/bin/sync "$@"; echo sync: Input/output error >&2; exit 1"#;
+        site.machine.stand_in("sync", bad);
         let failed = site.mms(arguments).exits(2).text();
-        site.machine.ok(&format!("rm {sync}"));
+        site.machine.stood_in("sync");
         failed
     };
     let failed = bad_disk(&["backup", "immich"]);
@@ -340,12 +338,9 @@ fn a_cold_service_is_never_left_stopped() {
     // Where systemd does not say what runs, nothing is taken for stopped and read while it writes.
     let before = site.backups("sabnzbd");
     for silent in ["list-units", "list-dependencies"] {
-        site.machine.ok(&format!(
-            "printf '%s\\n' '#!/bin/sh' 'case $* in *{silent}*) exit 1 ;; esac' 'exec /usr/bin/systemctl \"$@\"' >/usr/local/bin/systemctl; \
-             chmod 755 /usr/local/bin/systemctl"
-        ));
+        site.machine.stand_in("systemctl", &format!("case $* in *{silent}*) exit 1 ;; esac"));
         let ran = site.mms(&["backup", "sabnzbd"]).exits(2);
-        site.machine.ok("rm /usr/local/bin/systemctl");
+        site.machine.stood_in("systemctl");
         assert!(ran.text().contains("systemd does not say what runs"), "{silent}: {}", ran.text());
         assert!(site.is_active("sabnzbd"));
         assert_eq!(site.backups("sabnzbd"), before);

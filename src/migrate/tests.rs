@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::journal::{Record, Runner, Was};
 use super::{copy, listing, look, source, target};
 use crate::restore::journal::{Journal, Phase, Place, Verb};
+use crate::sh;
 
 /// Runs a script in a shell; `tools` is a directory of programs that come first.
 fn run(shell: &[&str], tools: Option<&Path>, script: &str, stdin: &[u8]) -> Vec<u8> {
@@ -157,13 +158,9 @@ fn what_is_done_in_turn_gives_its_status() {
 /// A disk that cannot give what it has: `tar` goes on with zeros in its place, and ends as for a file that changed.
 #[test]
 fn what_tar_could_not_read_is_named() {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let program = |name: &str, text: &str| {
-        std::fs::write(at("tools").join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(at("tools").join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
+    let program = |name: &str, text: &str| sh::stand_in(&at("tools").join(name), text);
     for name in ["tools", "data", "notes/s"] {
         std::fs::create_dir_all(at(name)).unwrap();
     }
@@ -220,9 +217,8 @@ fn what_is_not_known_is_not_taken_for_stopped() {
     ];
     for (name, text, runner, answer, status) in cases {
         let tools = tempfile::tempdir().unwrap();
-        let (at, program) = (tools.path().display(), tools.path().join(name));
-        std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-        Command::new("chmod").arg("755").arg(&program).status().unwrap();
+        let at = tools.path().display();
+        sh::stand_in(&tools.path().join(name), text);
         let asked = |script: &str| {
             let output = Command::new("sh").arg("-c").arg(format!("PATH={at}:$PATH; {script}")).output().unwrap();
             (String::from_utf8(output.stdout).unwrap(), output.status.code())

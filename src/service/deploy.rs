@@ -149,9 +149,7 @@ async fn observe(remote: &Remote<'_>, request: &Request<'_>) -> Result<Observed,
             let seen = observe::parse(&answer.stdout);
             // Without systemd's answer everything would look as if it did not run, and be started anew; without Podman's, as if it
             // ran what it shall. Where there is no service yet, Podman may still have to be set up.
-            let nothing =
-                seen.bus && seen.podman.is_some() && seen.services.is_empty() && !question.services.is_empty();
-            if nothing || seen.silent.contains("systemd") {
+            if seen.silent.contains("systemd") {
                 return Err(Failure::new(format!("the service manager of `{}` does not answer", remote.user))
                     .hint(format!("`systemctl --user --machine={}@ status` on the host says more", remote.user)));
             }

@@ -21,6 +21,8 @@ pub enum Verdict {
     Starting,
     /// Up; without a health check it must stay so for [`SETTLE`].
     Up,
+    /// Who would have to say it does not answer: systemd or Podman.
+    Unknown(&'static str),
     /// Well.
     Well,
     /// Not well, and why.

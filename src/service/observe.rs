@@ -340,9 +340,7 @@ mod tests {
         let tools = tempfile::tempdir().unwrap();
         let asked = |systemctl: &str, podman: &str| {
             for (name, text) in [("systemctl", systemctl), ("podman", podman)] {
-                let program = tools.path().join(name);
-                std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-                std::process::Command::new("chmod").arg("755").arg(&program).status().unwrap();
+                sh::stand_in(&tools.path().join(name), text);
             }
             let script = format!("PATH={}:$PATH\n{}", tools.path().display(), live_script(&[], Duration::ZERO));
             let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();

@@ -23,15 +23,15 @@ const fn killed(what: &'static str, does: fn(&Bench) -> Ran, told: &'static str)
 macro_rules! clock {
     ($when:literal) => {
         concat!(
-            "printf '%s\\n' '#!/bin/sh' 'n=$(cat /tmp/looks 2>/dev/null || echo 0); echo $((n + 1)) >/tmp/looks' ",
-            "'exec /usr/bin/date -d \"",
+            "rm -f /tmp/looks; stand_in date 'n=$(cat /tmp/looks 2>/dev/null || echo 0); echo $((n + 1)) >/tmp/looks; ",
+            "exec /usr/bin/date -d \"",
             $when,
-            "\" \"$@\"' >/usr/local/bin/date; chmod 755 /usr/local/bin/date; rm -f /tmp/looks"
+            "\" \"$@\"'"
         )
     };
 }
 
-const MEND_CLOCK: &str = "test -s /tmp/looks || exit 1; rm -f /usr/local/bin/date /tmp/looks";
+const MEND_CLOCK: &str = "test -s /tmp/looks || exit 1; stood_in date && rm /tmp/looks";
 
 const LARGE: &str = "head -c 300000000 /dev/urandom >$c/large; chown mms: $c/large";
 
@@ -78,8 +78,8 @@ pub const FAULTS: &[Fault] = &[
     ),
     around(
         "it cannot be brought to the disk",
-        "printf '%s\\n' '#!/bin/sh' 'echo \"sync: error syncing: Input/output error\" >&2; exit 1' >/usr/local/bin/sync; chmod 755 /usr/local/bin/sync",
-        "rm /usr/local/bin/sync",
+        "stand_in sync 'echo \"sync: error syncing: Input/output error\" >&2; exit 1'",
+        "stood_in sync",
         "cannot bring the backup to the disk",
     ),
     around("the data is not there", "mv $c $c.away", "mv $c.away $c", "does not exist"),

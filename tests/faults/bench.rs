@@ -34,6 +34,11 @@ flip() {
 }
 "#;
 
+/// A script with all that.
+fn headed(script: &str) -> String {
+    format!("{}{HEAD}{script}", lab::STAND_IN)
+}
+
 /// How a fault comes about.
 pub enum By {
     /// A script as root before the run, and one that mends it afterwards.
@@ -169,12 +174,12 @@ impl Bench {
 
     /// A script as root.
     pub fn root(&self, script: &str) -> String {
-        self.machine().ok(&format!("{HEAD}{script}"))
+        self.machine().ok(&headed(script))
     }
 
     /// A script as the containers' user.
     pub fn user(&self, script: &str) -> String {
-        self.machine().as_user_ok(&format!("{HEAD}{script}"))
+        self.machine().as_user_ok(&headed(script))
     }
 
     /// The old host.
@@ -184,7 +189,7 @@ impl Bench {
 
     /// A script as root on the old host.
     pub fn there(&self, script: &str) -> String {
-        self.old().machine.ok(&format!("{HEAD}{script}"))
+        self.old().machine.ok(&headed(script))
     }
 
     /// A script as root that goes on until it ends by itself.
@@ -198,7 +203,7 @@ impl Bench {
     }
 
     fn begun(machine: &Machine, script: &str) -> Alongside {
-        let script = format!("{HEAD}{script}");
+        let script = headed(script);
         let mut command = lab::lab(&["exec", machine.name(), "sh", "-c", &script]);
         Alongside(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
@@ -223,7 +228,7 @@ impl Bench {
         let mut command = self.site.project.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let since = std::time::Instant::now();
-        site::until(machine, &format!("{HEAD}{until}"));
+        site::until(machine, &headed(until));
         does(&mut child);
         ran(&child.wait_with_output().unwrap(), since)
     }
@@ -413,5 +418,5 @@ pub fn say(text: &str) {
 
 /// A script with what a session of the containers' user has.
 pub fn user_script(script: &str) -> String {
-    site::user_script(&format!("{HEAD}{script}"))
+    site::user_script(&headed(script))
 }

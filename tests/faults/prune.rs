@@ -24,9 +24,8 @@ pub const FAULTS: &[Fault] = &[
     around(
         "it is killed in the middle",
         // Between a backup and its note, by the one who is to remove the note.
-        "printf '%s\\n' '#!/bin/sh' 'case $*:$(id -u) in *01-20T03*json*:1100) echo >/tmp/killed; kill -9 $PPID ;; esac' 'exec /usr/bin/rm \"$@\"' \
-         >/usr/local/bin/rm; chmod 755 /usr/local/bin/rm",
-        "/usr/bin/rm /usr/local/bin/rm /tmp/killed",
+        "stand_in rm 'case $*:$(id -u) in *01-20T03*json*:1100) echo >/tmp/killed; kill -9 $PPID ;; esac'",
+        "stood_in rm && /usr/bin/rm /tmp/killed",
         &[2],
         "was killed by signal 9",
         Then::Begun,
@@ -100,9 +99,8 @@ pub const FAULTS: &[Fault] = &[
     ),
     around(
         "the clock is ten years ahead",
-        "printf '%s\\n' '#!/bin/sh' 'echo >/tmp/looks; exec /usr/bin/date -d \"now + 10 years\" \"$@\"' >/usr/local/bin/date; \
-         chmod 755 /usr/local/bin/date",
-        "test -e /tmp/looks || exit 1; rm /usr/local/bin/date /tmp/looks",
+        "stand_in date 'echo >/tmp/looks; exec /usr/bin/date -d \"now + 10 years\" \"$@\"'",
+        "stood_in date && rm /tmp/looks",
         &[0],
         "removed",
         Then::Complete,

@@ -71,8 +71,8 @@ pub const FAULTS: &[Fault] = &[
     refused(
         "it cannot be brought to the disk",
         // As where a disk is bad: `sync` alone says nothing.
-        "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = -f ] || exec /usr/bin/sync \"$@\"' 'echo \"sync: error syncing: Input/output error\" >&2; exit 1' >/usr/local/bin/sync; chmod 755 /usr/local/bin/sync",
-        "rm /usr/local/bin/sync",
+        "stand_in sync '[ \"$1\" = -f ] || exec /usr/bin/sync \"$@\"; echo \"sync: error syncing: Input/output error\" >&2; exit 1'",
+        "stood_in sync",
         &[2],
         "cannot write everything to the disk",
     ),
@@ -100,8 +100,8 @@ pub const FAULTS: &[Fault] = &[
     ),
     refused(
         "systemd does not say what runs",
-        "printf '%s\\n' '#!/bin/sh' 'case $* in *list-units*) echo \"Failed to list units: Connection timed out\" >&2; exit 1 ;; esac' 'exec /usr/bin/systemctl \"$@\"' >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl",
-        "rm /usr/local/bin/systemctl",
+        "stand_in systemctl 'case $* in *list-units*) echo \"Failed to list units: Connection timed out\" >&2; exit 1 ;; esac'",
+        "stood_in systemctl",
         &[2],
         "Failed to list units",
     ),

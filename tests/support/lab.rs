@@ -45,6 +45,14 @@ pub fn run(command: &mut Command, stdin: Option<Vec<u8>>) -> Answer {
     Answer { rc: output.status.code().unwrap_or(255), stdout: output.stdout, stderr: output.stderr }
 }
 
+/// Functions for scripts on a machine. `stand_in PROGRAM TEXT`: whoever starts the program starts the text, and where that ends by
+/// itself the program goes on; until `stood_in PROGRAM`.
+pub const STAND_IN: &str = r#"stand_in() {
+    printf '%s\n' '#!/bin/sh' "$2" "exec /usr/bin/$1 \"\$@\"" >"/usr/local/bin/$1" && chmod 755 "/usr/local/bin/$1"
+}
+stood_in() { /usr/bin/rm "/usr/local/bin/$1"; }
+"#;
+
 /// A machine. `MMS_LAB_KEEP` keeps it when the test ends.
 pub struct Machine {
     name: String,
@@ -105,6 +113,16 @@ impl Machine {
         let answer = self.as_root(script, None);
         assert!(answer.ok(), "{script}: {}", answer.stderr_text());
         answer.stdout_text().into_owned()
+    }
+
+    /// Puts a script before a program: the real one goes on where the script ends by itself.
+    pub fn stand_in(&self, program: &str, text: &str) {
+        self.ok(&format!("{STAND_IN}stand_in {program} '{text}'"));
+    }
+
+    /// Takes it away.
+    pub fn stood_in(&self, program: &str) {
+        self.ok(&format!("{STAND_IN}stood_in {program}"));
     }
 
     pub fn as_user_ok(&self, script: &str) -> String {

@@ -209,6 +209,7 @@ fn secrets_do_not_get_into_units() {
 #[test]
 fn a_service_manager_that_does_not_answer_is_not_a_host_without_services() {
     let seen = record("uid", "-", "1100") + &record("bus", "-", "yes") + &record("podman", "-", "podman version 5.8.0");
+    let seen = seen + &record("silent", "systemd", "-");
     let machine = Machine::new(|_: &str| answer(0, &seen));
     let failure = machine.deploy("mms.service", json!({"name": "app", "definition": app()})).unwrap_err();
     assert_eq!(failure.msg, "the service manager of `mms` does not answer");

@@ -123,8 +123,7 @@ async fn watch(
         let now = observe::parse(&answer.stdout);
         let mut left = vec![];
         for mut watch in watched {
-            let activity = now.services.get(&service_of(&watch.container));
-            let verdict = gate::judge(activity, now.containers.get(&watch.container), watch.checked);
+            let verdict = verdict(&watch, &now);
             match step(&mut watch, verdict, began.elapsed() > limit) {
                 Some(Ok(())) => well(&watch),
                 Some(Err(why)) => failures.push((watch, why)),
@@ -139,6 +138,18 @@ async fn watch(
     Ok(failures)
 }
 
+/// How a container is doing. What is not known for a moment is not taken for bad: it is asked again.
+fn verdict(watch: &Watch, now: &Observed) -> Verdict {
+    if now.silent.contains("systemd") {
+        return Verdict::Unknown("systemd");
+    }
+    let activity = now.services.get(&service_of(&watch.container));
+    match gate::judge(activity, now.containers.get(&watch.container), watch.checked) {
+        Verdict::Starting if watch.checked && now.silent.contains("podman") => Verdict::Unknown("Podman"),
+        verdict => verdict,
+    }
+}
+
 /// What a verdict means after the time that has passed; nothing while it is still open.
 fn step(watch: &mut Watch, verdict: Verdict, late: bool) -> Option<Result<(), String>> {
     if verdict != Verdict::Queued {
@@ -147,6 +158,10 @@ fn step(watch: &mut Watch, verdict: Verdict, late: bool) -> Option<Result<(), St
     if verdict != Verdict::Up {
         watch.up = None;
     }
+    let unknown = match &verdict {
+        Verdict::Unknown(who) => Some(*who),
+        _ => None,
+    };
     match verdict {
         Verdict::Well => return Some(Ok(())),
         Verdict::Failed(why) => return Some(Err(why)),
@@ -154,12 +169,16 @@ fn step(watch: &mut Watch, verdict: Verdict, late: bool) -> Option<Result<(), St
             let up = watch.up.get_or_insert_with(Instant::now);
             return (up.elapsed() >= gate::SETTLE).then_some(Ok(()));
         }
-        Verdict::Queued | Verdict::Starting => {}
+        Verdict::Queued | Verdict::Starting | Verdict::Unknown(_) => {}
     }
     let waited = watch.since.map(|since| since.elapsed()).unwrap_or_default();
     if waited > watch.patience || late {
-        let what = if watch.checked { "its health check did not succeed" } else { "it did not come up" };
-        return Some(Err(format!("{what} within {} s", watch.patience.as_secs())));
+        let patience = watch.patience.as_secs();
+        return Some(Err(match unknown {
+            Some(who) => format!("{who} did not say within {patience} s how it is"),
+            None if watch.checked => format!("its health check did not succeed within {patience} s"),
+            None => format!("it did not come up within {patience} s"),
+        }));
     }
     None
 }
@@ -186,4 +205,41 @@ pub(super) async fn last_words(remote: &Remote<'_>, container: &str, uid: u32) -
         text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| words.push_str(&format!("\n  │ {line}")));
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::observe::{Activity, Running, Wellness};
+    use super::*;
+
+    fn watch(checked: bool, patience: Duration) -> Watch {
+        Watch { job: 0, container: "app".into(), checked, patience, since: None, up: None }
+    }
+
+    fn seen(silent: &[&str]) -> Observed {
+        let mut seen = Observed { silent: silent.iter().map(|who| (*who).to_owned()).collect(), ..Observed::default() };
+        if !silent.contains(&"systemd") {
+            let active = Activity { load: "loaded".into(), active: "active".into(), ..Activity::default() };
+            seen.services.insert("app.service".into(), active);
+        }
+        if !silent.contains(&"podman") {
+            let healthy = Running { health: Some(Wellness::Healthy), ..Running::default() };
+            seen.containers.insert("app".into(), healthy);
+        }
+        seen
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_again_and_named_in_the_end() {
+        let mut checked = watch(true, Duration::from_secs(60));
+        assert_eq!(verdict(&checked, &seen(&["systemd"])), Verdict::Unknown("systemd"));
+        assert_eq!(verdict(&checked, &seen(&["podman"])), Verdict::Unknown("Podman"));
+        assert_eq!(verdict(&checked, &seen(&[])), Verdict::Well);
+        assert_eq!(verdict(&watch(false, Duration::ZERO), &seen(&["podman"])), Verdict::Up);
+
+        assert_eq!(step(&mut checked, Verdict::Unknown("systemd"), false), None);
+        assert_eq!(step(&mut checked, Verdict::Well, false), Some(Ok(())));
+        let told = "systemd did not say within 60 s how it is".to_owned();
+        assert_eq!(step(&mut checked, Verdict::Unknown("systemd"), true), Some(Err(told)));
+    }
 }
