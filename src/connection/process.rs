@@ -35,7 +35,7 @@ pub(crate) enum Chunk {
 pub(crate) struct Process {
     /// Its stdin; dropping the sender closes it.
     pub input: mpsc::Sender<Bytes>,
-    /// What comes from it. When the queue ends without a [`Chunk::Exit`] or a [`Chunk::End`], the connection is lost.
+    /// What comes from it. When the queue ends before both [`Chunk::Exit`] and [`Chunk::End`] have come, the connection was lost.
     pub output: mpsc::Receiver<Chunk>,
     /// Dropped to say that nobody is interested any longer.
     pub guard: oneshot::Sender<()>,

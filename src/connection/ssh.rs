@@ -206,10 +206,8 @@ async fn read(
             _ = &mut dropped => break,
         }
     }
-    drop(output);
+    // Nothing of a channel that is closed here comes through russh afterwards, not even that it is closed there.
     let _ = writer.close().await;
-    let drain = async { while !matches!(reader.wait().await, Some(ChannelMsg::Close) | None) {} };
-    let _ = tokio::time::timeout(Duration::from_secs(60), drain).await;
 }
 
 /// The number of a signal that SSH sends by name.

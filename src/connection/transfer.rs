@@ -235,7 +235,8 @@ impl Ending {
     async fn next(&mut self, output: &mut mpsc::Receiver<Chunk>, patience: Duration) -> Option<Said> {
         loop {
             let next = match self.rc {
-                Some(_) if self.whole => return None,
+                // Only that the channel closes is left to come: mms does not close it first.
+                Some(_) if self.whole => tokio::time::timeout(LAST_WORDS, output.recv()).await.unwrap_or_default(),
                 Some(_) => tokio::time::timeout(patience, output.recv()).await.unwrap_or_default(),
                 None => output.recv().await,
             };

@@ -1,6 +1,7 @@
 //! Logging in, trusting and using a real sshd.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mms::connection::{
     BecomeMethod, Connection, ConnectionError, ConnectionErrorKind, Frame, Target, UnknownHostKey, connect,
@@ -339,4 +340,20 @@ async fn many_transfers_at_once() {
         assert_eq!(answer.unwrap().rc, 0);
         assert!(std::fs::read(directory.path().join(n.to_string())).unwrap() == content);
     }
+}
+
+/// sshd allows ten sessions: what nobody wants any longer must not keep the room of what comes after it.
+#[tokio::test]
+async fn transfers_that_are_given_up_take_no_room() {
+    let Some(sshd) = Sshd::start("") else { return };
+    let connection = connect(&sshd.target(), &support::options()).await.unwrap();
+    for _ in 0..12 {
+        let (sender, mut pieces) = tokio::sync::mpsc::channel(1);
+        let one = async move { pieces.recv().await };
+        let given_up = async { tokio::join!(connection.receive_pieces(None, "yes", sender), one) };
+        let (answer, piece) = tokio::time::timeout(Duration::from_secs(20), given_up).await.expect("there is no room");
+        assert_eq!((answer.unwrap().rc, piece.is_some()), (141, true));
+    }
+    let answer = connection.receive_file(None, "echo here", &sshd.path("to")).await.unwrap();
+    assert_eq!((answer.rc, sshd.read("to").as_str()), (0, "here\n"));
 }
