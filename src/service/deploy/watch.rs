@@ -158,29 +158,19 @@ fn step(watch: &mut Watch, verdict: Verdict, late: bool) -> Option<Result<(), St
     if verdict != Verdict::Up {
         watch.up = None;
     }
-    let unknown = match &verdict {
-        Verdict::Unknown(who) => Some(*who),
-        _ => None,
-    };
-    match verdict {
+    let open = match verdict {
         Verdict::Well => return Some(Ok(())),
         Verdict::Failed(why) => return Some(Err(why)),
         Verdict::Up => {
             let up = watch.up.get_or_insert_with(Instant::now);
             return (up.elapsed() >= gate::SETTLE).then_some(Ok(()));
         }
-        Verdict::Queued | Verdict::Starting | Verdict::Unknown(_) => {}
-    }
+        Verdict::Unknown(who) => format!("{who} did not say how it is"),
+        Verdict::Queued | Verdict::Starting if watch.checked => "its health check did not succeed".to_owned(),
+        Verdict::Queued | Verdict::Starting => "it did not come up".to_owned(),
+    };
     let waited = watch.since.map(|since| since.elapsed()).unwrap_or_default();
-    if waited > watch.patience || late {
-        let patience = watch.patience.as_secs();
-        return Some(Err(match unknown {
-            Some(who) => format!("{who} did not say within {patience} s how it is"),
-            None if watch.checked => format!("its health check did not succeed within {patience} s"),
-            None => format!("it did not come up within {patience} s"),
-        }));
-    }
-    None
+    (waited > watch.patience || late).then(|| Err(format!("{open} within {} s", watch.patience.as_secs())))
 }
 
 fn waiting(watched: &[Watch]) -> String {
@@ -239,7 +229,7 @@ mod tests {
 
         assert_eq!(step(&mut checked, Verdict::Unknown("systemd"), false), None);
         assert_eq!(step(&mut checked, Verdict::Well, false), Some(Ok(())));
-        let told = "systemd did not say within 60 s how it is".to_owned();
+        let told = "systemd did not say how it is within 60 s".to_owned();
         assert_eq!(step(&mut checked, Verdict::Unknown("systemd"), true), Some(Err(told)));
     }
 }
